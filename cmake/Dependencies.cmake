@@ -1,0 +1,21 @@
+# System libraries, static where the distribution has archives, so that the wheel runs on a machine without them.
+if(POLICY CMP0167)
+  cmake_policy(SET CMP0167 NEW)
+endif()
+set(Boost_USE_STATIC_LIBS ON)
+find_package(Boost 1.81 REQUIRED COMPONENTS json)
+find_package(absl REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(Threads REQUIRED)
+if(ZETA_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+
+# Debian's package config also demands curl and zlib for parts we do not use, so name the one library we do.
+find_path(PROMETHEUS_INCLUDE_DIR prometheus/registry.h REQUIRED)
+find_library(PROMETHEUS_CORE_LIBRARY prometheus-cpp-core REQUIRED)
+add_library(zeta_prometheus INTERFACE)
+add_library(zeta::prometheus ALIAS zeta_prometheus)
+target_include_directories(zeta_prometheus SYSTEM INTERFACE ${PROMETHEUS_INCLUDE_DIR})
+target_link_libraries(zeta_prometheus INTERFACE ${PROMETHEUS_CORE_LIBRARY})

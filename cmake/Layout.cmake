@@ -1,0 +1,12 @@
+# Programs stand in bin/ and shared objects in lib/, in the build tree and in the wheel alike, so that a program
+# finds its libraries the same way everywhere. torch lies beside the package in site-packages.
+set(ZETA_INSTALL_BIN zeta/bin)
+set(ZETA_INSTALL_LIB zeta/lib)
+set(CMAKE_BUILD_RPATH "${ZETA_TORCH_DIR}/lib")
+set(CMAKE_BUILD_RPATH_USE_ORIGIN ON)
+set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib;$ORIGIN/../../torch/lib")
+
+# zeta_install(TARGET): put a program or shared object into the wheel.
+function(zeta_install target)
+  install(TARGETS ${target} RUNTIME DESTINATION ${ZETA_INSTALL_BIN} LIBRARY DESTINATION ${ZETA_INSTALL_LIB})
+endfunction()

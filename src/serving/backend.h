@@ -1,0 +1,134 @@
+// The border between the server and what computes answers.
+//
+// zeta-server knows models only through this header; a backend is a shared object that implements it and exports
+// `zeta_backend`. Nothing here needs torch, protobuf or a transport, so that none of these ever meet.
+//
+// Tensors are dense, row-major, little-endian host buffers, laid out as on the KServe v2 wire: DataType::kBytes
+// elements are each a 4-byte little-endian length followed by that many bytes.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace zeta::serving {
+
+enum class DataType { kBool, kUint8, kUint16, kUint32, kUint64, kInt8, kInt16, kInt32, kInt64, kFp16, kBf16, kFp32, kFp64, kBytes };
+
+// A view of memory and whatever keeps it alive. Copying shares the memory.
+struct Buffer {
+  const std::byte* data = nullptr;
+  size_t size = 0;  // bytes
+  std::shared_ptr<const void> owner;
+};
+
+struct Tensor {
+  std::string name;
+  DataType datatype = DataType::kFp32;
+  std::vector<int64_t> shape;
+  Buffer data;
+};
+
+using Parameter = std::variant<bool, int64_t, double, std::string>;
+using Parameters = std::map<std::string, Parameter>;
+
+// Set by the transport when the client has gone; polled by the backend. Thread-safe.
+class Cancellation {
+ public:
+  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<bool> cancelled_{false};
+};
+
+struct InferRequest {
+  std::string id;
+  std::vector<Tensor> inputs;
+  Parameters parameters;
+  std::vector<std::string> requested_outputs;  // empty: all
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  std::shared_ptr<Cancellation> cancellation = std::make_shared<Cancellation>();
+};
+
+// One of the responses to a request. After the one with `final` set, or with a status that is not OK, none follows.
+struct InferResponse {
+  absl::Status status;
+  std::vector<Tensor> outputs;
+  Parameters parameters;
+  bool final = true;
+};
+
+// Where the responses to one request go. Calls come one after another, from any thread; they must return quickly.
+class ResponseSink {
+ public:
+  virtual ~ResponseSink() = default;
+  virtual void send(InferResponse response) = 0;
+};
+
+struct TensorMetadata {
+  std::string name;
+  DataType datatype;
+  std::vector<int64_t> shape;  // -1: any
+};
+
+struct ModelMetadata {
+  std::string name;
+  std::string version;
+  std::string platform;
+  std::vector<TensorMetadata> inputs;
+  std::vector<TensorMetadata> outputs;
+  bool decoupled = false;  // may answer a request with several responses
+};
+
+// A figure that a model publishes under /metrics, labelled there with model and version.
+struct MetricSample {
+  enum class Kind { kCounter, kGauge };
+  std::string name;
+  std::string help;
+  Kind kind;
+  double value;
+};
+
+// A loaded model. infer, metadata and metrics may be called from any thread at once. Destroying it first answers
+// what is in flight, with an error if need be.
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelMetadata& metadata() const = 0;
+  // Takes the request and returns at once; exactly one final response reaches `sink`. When the model's queue is
+  // full the response is absl::StatusCode::kResourceExhausted → 503.
+  virtual void infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink) = 0;
+  virtual std::vector<MetricSample> metrics() const { return {}; }
+};
+
+// What to load: the folder that holds the model's files, and settings from its configuration or the command line.
+struct ModelSource {
+  std::string name;
+  std::string version;
+  std::string folder;
+  Parameters parameters;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  // Blocks until the model can answer. A status names the file or value at fault and the remedy.
+  virtual absl::StatusOr<std::unique_ptr<Model>> load(const ModelSource& source) = 0;
+};
+
+}  // namespace zeta::serving
+
+// The one symbol a backend exports. The caller owns the result and keeps the library open for as long as any
+// Backend or Model of it lives.
+extern "C" __attribute__((visibility("default"))) zeta::serving::Backend* zeta_backend();
