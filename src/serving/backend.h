@@ -1,10 +1,10 @@
 // The border between the server and what computes answers.
 //
-// zeta-server knows models only through this header; a backend is a shared object that implements it and exports
-// `zeta_backend`. Nothing here needs torch, protobuf or a transport, so that none of these ever meet.
+// zeta-server knows models only through this header; a backend is a shared object that implements it and
+// exports `zeta_backend`. Nothing here needs torch, protobuf or a transport, so that none of these ever meet.
 //
-// Tensors are dense, row-major, little-endian host buffers, laid out as on the KServe v2 wire: DataType::kBytes
-// elements are each a 4-byte little-endian length followed by that many bytes.
+// Tensors are dense, row-major, little-endian host buffers, laid out as on the KServe v2 wire:
+// DataType::kBytes elements are each a 4-byte little-endian length followed by that many bytes.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,22 @@
 
 namespace zeta::serving {
 
-enum class DataType { kBool, kUint8, kUint16, kUint32, kUint64, kInt8, kInt16, kInt32, kInt64, kFp16, kBf16, kFp32, kFp64, kBytes };
+enum class DataType {
+  kBool,
+  kUint8,
+  kUint16,
+  kUint32,
+  kUint64,
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kFp16,
+  kBf16,
+  kFp32,
+  kFp64,
+  kBytes
+};
 
 // A view of memory and whatever keeps it alive. Copying shares the memory.
 struct Buffer {
@@ -61,7 +76,8 @@ struct InferRequest {
   std::shared_ptr<Cancellation> cancellation = std::make_shared<Cancellation>();
 };
 
-// One of the responses to a request. After the one with `final` set, or with a status that is not OK, none follows.
+// One of the responses to a request. After the one with `final` set, or with a status that is not OK, none
+// follows.
 struct InferResponse {
   absl::Status status;
   std::vector<Tensor> outputs;
@@ -69,7 +85,8 @@ struct InferResponse {
   bool final = true;
 };
 
-// Where the responses to one request go. Calls come one after another, from any thread; they must return quickly.
+// Where the responses to one request go. Calls come one after another, from any thread; they must return
+// quickly.
 class ResponseSink {
  public:
   virtual ~ResponseSink() = default;
@@ -100,19 +117,20 @@ struct MetricSample {
   double value;
 };
 
-// A loaded model. infer, metadata and metrics may be called from any thread at once. Destroying it first answers
-// what is in flight, with an error if need be.
+// A loaded model. infer, metadata and metrics may be called from any thread at once. Destroying it first
+// answers what is in flight, with an error if need be.
 class Model {
  public:
   virtual ~Model() = default;
   virtual const ModelMetadata& metadata() const = 0;
-  // Takes the request and returns at once; exactly one final response reaches `sink`. When the model's queue is
-  // full the response is absl::StatusCode::kResourceExhausted → 503.
+  // Takes the request and returns at once; exactly one final response reaches `sink`. When the model's queue
+  // is full the response is absl::StatusCode::kResourceExhausted → 503.
   virtual void infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink) = 0;
   virtual std::vector<MetricSample> metrics() const { return {}; }
 };
 
-// What to load: the folder that holds the model's files, and settings from its configuration or the command line.
+// What to load: the folder that holds the model's files, and settings from its configuration or the command
+// line.
 struct ModelSource {
   std::string name;
   std::string version;

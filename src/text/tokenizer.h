@@ -18,7 +18,8 @@ class Tokenizer {
   static absl::StatusOr<std::unique_ptr<Tokenizer>> load(const std::string& folder);
   ~Tokenizer();
 
-  // `text` is UTF-8. With `add_special_tokens` the tokenizer's post-processor adds what it was trained with (BOS …).
+  // `text` is UTF-8. With `add_special_tokens` the tokenizer's post-processor adds what it was trained with
+  // (BOS …).
   absl::StatusOr<std::vector<int32_t>> encode(std::string_view text, bool add_special_tokens) const;
   absl::StatusOr<std::string> decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const;
   int32_t vocab_size() const;
@@ -49,7 +50,8 @@ class IncrementalDecoder {
 // A Jinja chat template as transformers' `apply_chat_template` renders it.
 class ChatTemplate {
  public:
-  // From `folder`/chat_template.jinja or tokenizer_config.json's "chat_template"; NotFound when there is none.
+  // From `folder`/chat_template.jinja or tokenizer_config.json's "chat_template"; NotFound when there is
+  // none.
   static absl::StatusOr<std::unique_ptr<ChatTemplate>> load(const std::string& folder);
   ~ChatTemplate();
   // `messages_json`: a JSON array of {role, content}. Invalid input is InvalidArgument.
