@@ -1,4 +1,4 @@
-#include "options.h"
+#include "apps/zeta-server/options.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -18,7 +18,7 @@ constexpr char kFooter[] =
 // Options as they are typed, before they get their final types.
 struct Typed {
   std::vector<std::string> backend_config;
-  std::optional<int64_t> max_num_seqs, threads;
+  std::optional<int64_t> max_num_seqs, max_model_len, threads;
   double idle_timeout = 75, read_timeout = 30, request_timeout = 0;
   int64_t exit_timeout = 30;
   int log_verbose = 0;
@@ -54,6 +54,9 @@ void add_model_options(CLI::App& app, Options& options, Typed& typed) {
   app.add_option("--max-num-seqs", typed.max_num_seqs, "Backend zeta: most sequences generated at once")
       ->group(group)
       ->check(CLI::PositiveNumber);
+  app.add_option("--max-model-len", typed.max_model_len, "Backend zeta: most tokens of prompt and answer")
+      ->group(group)
+      ->check(CLI::PositiveNumber);
   app.add_option("--threads", typed.threads, "Backend zeta: threads that compute")
       ->group(group)
       ->check(CLI::PositiveNumber);
@@ -61,7 +64,7 @@ void add_model_options(CLI::App& app, Options& options, Typed& typed) {
                  "Setting of a backend: BACKEND,KEY=VALUE (repeatable)")
       ->group(group)
       ->take_all();
-  app.add_option("--backend-directory", options.backend_directory, "Where libzeta_backend_*.so are")
+  app.add_option("--backend-directory", options.backend_directory, "Where zeta_backend_*.so are")
       ->group(group)
       ->capture_default_str();
   app.add_option("--model-load-thread-count", options.load_threads, "Models loaded at once")
@@ -153,7 +156,8 @@ void apply(const Typed& typed, Options& options) {
     if (value) options.backend_settings["zeta"][key] = *value;
   };
   set("max_num_seqs", typed.max_num_seqs);
-  set("threads", typed.threads);
+  set("max_model_len", typed.max_model_len);
+  set("num_threads", typed.threads);
   options.limits.idle_timeout = milliseconds(typed.idle_timeout);
   options.limits.read_timeout = milliseconds(typed.read_timeout);
   options.limits.request_timeout = milliseconds(typed.request_timeout);

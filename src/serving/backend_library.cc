@@ -1,4 +1,4 @@
-#include "serving/backend_library.h"
+#include "src/serving/backend_library.h"
 
 #include <dlfcn.h>
 
@@ -8,14 +8,14 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/concat.h"
+#include "src/base/concat.h"
 
 namespace zeta::serving {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPrefix = "libzeta_backend_";
+constexpr std::string_view kPrefix = "zeta_backend_";
 constexpr std::string_view kSuffix = ".so";
 
 std::string available_backends(const std::string& directory) {
@@ -32,6 +32,8 @@ std::string available_backends(const std::string& directory) {
   return list.empty() ? "none" : list;
 }
 
+std::string_view library_name(std::string_view backend) { return backend == "zeta" ? "generative" : backend; }
+
 bool is_plain_name(std::string_view name) {
   return !name.empty() &&
          name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string_view::npos;
@@ -40,7 +42,7 @@ bool is_plain_name(std::string_view name) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Backend>> open_backend(const std::string& directory, std::string_view name) {
-  const fs::path path = fs::path(directory) / concat(kPrefix, name, kSuffix);
+  const fs::path path = fs::path(directory) / concat(kPrefix, library_name(name), kSuffix);
   std::error_code error;
   if (!is_plain_name(name) || !fs::exists(path, error)) {
     return absl::NotFoundError(concat("unknown backend '", name, "': ", directory, " has ",

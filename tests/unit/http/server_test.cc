@@ -1,4 +1,4 @@
-#include "http/server.h"
+#include "src/http/server.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <thread>
 #include <vector>
 
-#include "client.h"
-#include "test_service.h"
+#include "tests/unit/http/client.h"
+#include "tests/unit/http/test_service.h"
 
 namespace zeta::http {
 namespace {

@@ -1,14 +1,14 @@
-#include "serving/model_metrics.h"
+#include "src/serving/model_metrics.h"
 
 #include <gtest/gtest.h>
 
 #include <memory>
 #include <string>
 
-#include "base/metrics.h"
-#include "collecting_sink.h"
-#include "model_folder.h"
-#include "serving/tensor.h"
+#include "src/base/metrics.h"
+#include "src/serving/tensor.h"
+#include "tests/unit/serving/collecting_sink.h"
+#include "tests/unit/serving/model_folder.h"
 
 namespace zeta::serving {
 namespace {

@@ -1,13 +1,13 @@
-#include "serving/registry.h"
+#include "src/serving/registry.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <thread>
 
-#include "collecting_sink.h"
-#include "model_folder.h"
-#include "serving/tensor.h"
+#include "src/serving/tensor.h"
+#include "tests/unit/serving/collecting_sink.h"
+#include "tests/unit/serving/model_folder.h"
 
 namespace zeta::serving {
 namespace {

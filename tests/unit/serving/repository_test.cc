@@ -1,8 +1,8 @@
-#include "serving/repository.h"
+#include "src/serving/repository.h"
 
 #include <gtest/gtest.h>
 
-#include "model_folder.h"
+#include "tests/unit/serving/model_folder.h"
 
 namespace zeta::serving {
 namespace {

@@ -1,11 +1,11 @@
-#include "serving/served_model.h"
+#include "src/serving/served_model.h"
 
 #include <gtest/gtest.h>
 
 #include <functional>
 #include <stdexcept>
 
-#include "collecting_sink.h"
+#include "tests/unit/serving/collecting_sink.h"
 
 namespace zeta::serving {
 namespace {
