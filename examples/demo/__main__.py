@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from bigram import bigram_perplexity
+from completion import complete
 from corpus import HELD_OUT, standard_library, training_arguments
 from curve import draw, read_metric, sparkline
-from server import complete, serving
 
 EXAMPLES = Path(__file__).resolve().parent.parent
 PROMPT = 'def read_lines(path, encoding="utf-8"):\n    """Return the lines of a text file."""\n    with open('
@@ -90,16 +91,19 @@ def export(place: Path, output: Path) -> Path:
 
 def serve(place: Path, model: Path) -> None:
     heading("5/5  Serve and ask")
-    log = place / "server.log"
-    with serving(model, log) as (url, command):
-        print(f"{PROMPT}", end="", flush=True)
-        answer = complete(url, model.name, PROMPT, max_tokens=96)
-    print(f"\n\n{answer.tokens} tokens, first after {1000 * answer.seconds_to_first:.0f} ms, "
-          f"then {answer.tokens_per_second:.0f} tokens/s")  # fmt: skip
+    from zeta.serve import Server
+
+    with Server(model, port=8000, log=place / "server.log") as server:
+        print(PROMPT, end="", flush=True)
+        answer = complete(server.url, model.name, PROMPT, max_tokens=96)
+    print(
+        f"\n\n{answer.tokens} tokens, first after {1000 * answer.seconds_to_first:.0f} ms, "
+        f"then {answer.tokens_per_second:.0f} tokens/s"
+    )
     body = json.dumps({"model": model.name, "prompt": PROMPT, "max_tokens": 96, "temperature": 0})
     heading("Again, by hand")
-    print("tools/run", shlex.join(command))
-    print(f"curl -s {url}/v1/completions -H 'Content-Type: application/json' -d {shlex.quote(body)}")
+    print("tools/run", shlex.join(server.command))
+    print(f"curl -s {server.url}/v1/completions -H 'Content-Type: application/json' -d {shlex.quote(body)}")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ def bigram_perplexity(train: np.ndarray, validation: np.ndarray, vocab_size: int
         exp of the mean negative log likelihood of validation[1:] given the token before.
 
     References:
-        Chen and Goodman, "An Empirical Study of Smoothing Techniques for Language Modeling", 1999, section 2.8.
+        Chen and Goodman, "An Empirical Study of Smoothing Techniques for Language Modeling", 1999, 2.8.
     """
     pairs = train[:-1].astype(np.int64) * vocab_size + train[1:]
     kinds, counts = np.unique(pairs, return_counts=True)

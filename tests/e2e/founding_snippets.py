@@ -12,8 +12,9 @@ for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1",
 
 import deepspeed
 import torch
-import zeta
 from zeta.nn import FlashAttention
+
+import zeta
 
 attention = FlashAttention(embed_dim=512, num_heads=8, causal=True)
 hidden = torch.randn(2, 33, 512)

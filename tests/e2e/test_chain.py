@@ -1,17 +1,16 @@
-"""The whole chain at a tiny size, by the commands that a user types: text, tokens, training, export, server, answer."""
+"""The whole chain at a tiny size, by the commands that a user types."""
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
+import sysconfig
 from pathlib import Path
 
 import pytest
 import torch
+
+from zeta.serve import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -32,13 +31,9 @@ def run(command: list[str], **environment: str) -> str:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     """Token shards of two standard-library packages, one more held out."""
-    import email
-    import http
-    import json as json_package
-
     folder = tmp_path_factory.mktemp("chain") / "data"
-    sources = [str(Path(package.__file__).parent) for package in (email, json_package)]
-    held_out = str(Path(http.__file__).parent)
+    library = Path(sysconfig.get_path("stdlib"))
+    sources, held_out = [str(library / "email"), str(library / "json")], str(library / "http")
     run([sys.executable, "-m", "zeta.data", "prepare", "--input", *sources, "--validation-input", held_out,
          "--include", "*.py", "--output", str(folder), "--tokenizer", "train", "--vocab-size", "512"])  # fmt: skip
     return folder
@@ -88,40 +83,12 @@ def greedy_transformers(model: Path, prompt: str) -> list[int]:
     return out[0, ids.shape[1] :].tolist()
 
 
-class Server:
-    """zeta-server over one folder, on free ports."""
-
-    def __init__(self, model: Path, log: Path) -> None:
-        with socket.socket() as a, socket.socket() as b:
-            a.bind(("127.0.0.1", 0))
-            b.bind(("127.0.0.1", 0))
-            self.port, metrics = a.getsockname()[1], b.getsockname()[1]
-        self.log = log
-        self.process = subprocess.Popen(
-            ["zeta-server", "--model", f"tiny={model}",
-             "--http-port", str(self.port), "--metrics-port", str(metrics)],
-            stdout=log.open("w"), stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        deadline = time.monotonic() + 60
-        while True:
-            assert self.process.poll() is None and time.monotonic() < deadline, log.read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v2/health/ready", timeout=1)
-                return
-            except OSError:
-                time.sleep(0.05)
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
-
-
 @pytest.fixture(scope="module")
 def served(exported):
     precision, output, model = exported
-    server = Server(model, output.parent / f"server-{precision}.log")
-    yield server, model
-    assert server.stop() == 0, server.log.read_text()
+    with Server(model, log=output.parent / f"server-{precision}.log") as server:
+        yield server, model
+        assert server.stop() == 0, server.log.read_text()
 
 
 def test_server_and_transformers_agree(served):
@@ -130,9 +97,13 @@ def test_server_and_transformers_agree(served):
     from transformers import AutoTokenizer
 
     server, model = served
-    client = OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0)
+    client = OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
     answer = client.completions.create(
-        model="tiny", prompt=PROMPT, max_tokens=GREEDY_TOKENS, temperature=0, extra_body={"ignore_eos": True}
+        model=model.name,
+        prompt=PROMPT,
+        max_tokens=GREEDY_TOKENS,
+        temperature=0,
+        extra_body={"ignore_eos": True},
     )
     expected = greedy_transformers(model, PROMPT)
     assert len(set(expected)) > 4, f"a degenerate model proves nothing: {expected}"
@@ -144,10 +115,10 @@ def test_server_and_transformers_agree(served):
 def test_chat_streams(served):
     from openai import OpenAI
 
-    server, _ = served
-    client = OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0)
+    server, model = served
+    client = OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
     stream = client.chat.completions.create(
-        model="tiny",
+        model=model.name,
         messages=[{"role": "user", "content": "import"}],
         max_tokens=8,
         stream=True,
