@@ -1,4 +1,4 @@
-"""Start zeta-server: the `zeta-server` command of the wheel, and a server for the length of a `with` block."""
+"""Start zeta-server: the command of that name in the wheel, and a server for the length of a `with` block."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ def data(tmp_path_factory) -> Path:
     library = Path(sysconfig.get_path("stdlib"))
     sources, held_out = [str(library / "email"), str(library / "json")], str(library / "http")
     run([sys.executable, "-m", "zeta.data", "prepare", "--input", *sources, "--validation-input", held_out,
-         "--include", "*.py", "--output", str(folder), "--tokenizer", "train", "--vocab-size", "512"])  # fmt: skip
+         "--include", "*.py", "--output", str(folder),
+         "--tokenizer", "train", "--vocab-size", "512"])  # fmt: skip
     return folder
 
 
