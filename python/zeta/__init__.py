@@ -1,0 +1,3 @@
+"""Zeta: train, shrink and serve AI models."""
+
+__version__ = "0.9.0"

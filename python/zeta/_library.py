@@ -1,0 +1,23 @@
+"""Loads libzeta_ops.so, which registers the operators under `torch.ops.zeta`."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import torch
+
+
+@functools.cache
+def load() -> None:
+    """Load the operator library, once a process, from `$ZETA_LIBRARY_DIR` or from the package's own `lib/`.
+
+    Raises:
+        ImportError: the library is not there.
+    """
+    folder = Path(os.environ.get("ZETA_LIBRARY_DIR") or Path(__file__).parent / "lib")
+    library = folder / "libzeta_ops.so"
+    if not library.is_file():
+        raise ImportError(f"{library} not found: build the project, or point ZETA_LIBRARY_DIR at its lib folder")
+    torch.ops.load_library(library)
