@@ -87,7 +87,7 @@ PackedFormat check_packed_linear(const Tensor& x, const Tensor& packed, const Te
 namespace {
 
 Tensor forward_meta(const Tensor& x, const Tensor& packed, const Tensor& scale, const OptionalTensor& bias,
-                    std::string_view format, const c10::SymInt& out_features) {
+                    std::string_view format, c10::SymInt out_features) {
   check_packed_linear(x, packed, scale, bias, format, out_features);
   return at::empty_symint(linear_output_sizes(x, out_features), x.options());
 }
@@ -107,7 +107,7 @@ Tensor unpack(const Tensor& packed, PackedFormat format) {
 
 // For devices without a kernel of ours.
 Tensor forward_aten(const Tensor& x, const Tensor& packed, const Tensor& scale, const OptionalTensor& bias,
-                    std::string_view name, const c10::SymInt& out_features) {
+                    std::string_view name, c10::SymInt out_features) {
   const PackedFormat format = check_packed_linear(x, packed, scale, bias, name, out_features);
   const bool ternary = format == PackedFormat::kTernary;
   const Tensor codes = unpack(packed, format);
@@ -119,8 +119,7 @@ Tensor forward_aten(const Tensor& x, const Tensor& packed, const Tensor& scale, 
 
 template <c10::DeviceType kDevice, c10::DispatchKey kKey>
 Tensor forward_autocast(const Tensor& x, const Tensor& packed, const Tensor& scale,
-                        const OptionalTensor& bias, std::string_view format,
-                        const c10::SymInt& out_features) {
+                        const OptionalTensor& bias, std::string_view format, c10::SymInt out_features) {
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(kKey);
   const auto type = at::autocast::get_autocast_dtype(kDevice);
   return packed_linear(at::autocast::cached_cast(type, x, kDevice), packed, scale, bias, format,

@@ -60,8 +60,7 @@ void int4(const Tensor& x, const Tensor& packed, const Tensor& scale, const Tens
 }
 
 Tensor forward_cpu(const Tensor& x, const Tensor& packed, const Tensor& scale,
-                   const std::optional<Tensor>& bias, std::string_view name,
-                   const c10::SymInt& out_features) {
+                   const std::optional<Tensor>& bias, std::string_view name, c10::SymInt out_features) {
   const PackedFormat format = check_packed_linear(x, packed, scale, bias, name, out_features);
   const Tensor rows = x.reshape({-1, x.size(-1)});
   const Tensor offset = bias ? bias->to(at::kFloat).contiguous() : Tensor();
