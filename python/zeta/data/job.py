@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,7 +56,12 @@ class Job:
         if finished:
             progress.note(f"going on: {len(finished)} of {len(planned)} shards are there from an earlier run")
         missing = [shard for shard in planned if shard.path not in finished]
-        made, seconds = self._make(missing, tokenizer, progress)
+        try:
+            made, seconds = self._make(missing, tokenizer, progress)
+        except BaseException:
+            # A worker stopped in the middle of a write leaves its temporary file.
+            output.remove_strays(self.store, [shard.path for shard in planned])
+            raise
         finished.update(made)
         output.remove_strays(self.store, finished.keys())
         manifest = self._manifest([finished[shard.path] for shard in planned], tokenizer)
@@ -82,8 +88,13 @@ class Job:
 
         sizes = {shard.path: shard.size for shard in shards}
         made = {}
-        with local_ray(self.num_cpus), progress.stage("tokenising", sum(sizes.values())) as stage:
-            for finished in Pipeline(self.found.stores, tokenizer, self.store).run(shards):
+        pipeline = Pipeline(self.found.stores, tokenizer, self.store)
+        with (
+            local_ray(self.num_cpus),
+            progress.stage("tokenising", sum(sizes.values())) as stage,
+            closing(pipeline.run(shards)) as results,
+        ):
+            for finished in results:
                 made[finished.shard.path] = finished
                 for item in finished.skipped:
                     progress.note(f"skipped {item.uri}: {item.reason}")

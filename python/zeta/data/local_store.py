@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,15 +51,19 @@ class LocalStore:
         problem = None if stat.S_ISREG(status.st_mode) else "not a regular file"
         return Entry(name, status.st_size, problem)
 
-    def walk(self) -> Iterator[Entry]:
-        # Links to folders are not followed: they make loops, and copies of what is listed anyway.
+    def walk(self, skip: Callable[[str], bool] | None = None) -> Iterator[Entry]:
         problems: list[OSError] = []
-        for folder, _, files in os.walk(self.root, onerror=problems.append):
+        # Links to folders are not followed: they make loops, and copies of what is listed anyway.
+        for path, folders, files in os.walk(self.root, onerror=problems.append):
+            below = path[len(self.root) :].lstrip("/")
+            if skip:
+                folders[:] = [folder for folder in folders if not skip(os.path.join(below, folder))]
             for file in files:
-                yield self.stat(os.path.relpath(os.path.join(folder, file), self.root))
+                yield self.stat(os.path.join(below, file))
         for error in problems:
             if not isinstance(error, FileNotFoundError):
-                yield Entry(os.path.relpath(error.filename, self.root) + "/", 0, f"cannot be read: {error.strerror}")
+                name = os.path.relpath(error.filename, self.root) + "/"
+                yield Entry(name, 0, f"cannot be read: {error.strerror}")
 
     def sizes(self, folder: str) -> dict[str, int]:
         below = LocalStore(self._path(folder))

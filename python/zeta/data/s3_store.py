@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -66,7 +66,7 @@ class S3Store:
         info = self._info(f"{self.path}/{name}")
         return Entry(name, info.size or 0, None if info.is_file else "no such object")
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self, skip: Callable[[str], bool] | None = None) -> Iterator[Entry]:
         yield from (Entry(name, size) for name, size in self.sizes("").items())
 
     def sizes(self, folder: str) -> dict[str, int]:

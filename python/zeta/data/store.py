@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,10 +42,11 @@ class Store(Protocol):
     def stat(self, name: str) -> Entry:
         """One file, missing or not."""
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self, skip: Callable[[str], bool] | None = None) -> Iterator[Entry]:
         """Every file below the root, in no particular order; nothing when the root does not exist.
 
-        A folder that cannot be listed is an entry with a problem, its name ending in ``/``.
+        A folder that cannot be listed is an entry with a problem, its name ending in ``/``. Files in folders whose
+        name ``skip`` answers true to may be left out.
         """
 
     def sizes(self, folder: str) -> dict[str, int]:

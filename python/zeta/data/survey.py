@@ -74,4 +74,5 @@ def _list(uri: str, selection: Selection) -> tuple[Store, Iterator[Entry]]:
     if store.is_file():
         folder, name = store.parent()
         return folder, iter([folder.stat(name)])
-    return store, (entry for entry in store.walk() if selection.wants(entry.name) or entry.name.endswith("/"))
+    listed = store.walk(selection.excludes)
+    return store, (entry for entry in listed if selection.wants(entry.name) or entry.name.endswith("/"))
