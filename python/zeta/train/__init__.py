@@ -1,4 +1,4 @@
-"""Training under DeepSpeed ZeRO-3: FlashAttention, quantisation-aware BitLinear, checkpoints that survive a kill.
+"""Training under DeepSpeed ZeRO-3 with FlashAttention and BitLinear, safe against a kill at any time.
 
 `main` is the whole program; `examples/train.py` calls it.
 """

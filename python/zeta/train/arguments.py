@@ -151,7 +151,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> Options:
-    """Parses `argv` (default: the process's). Bad usage exits with 2; see `parse_zeta_params` for what it raises."""
+    """Parses `argv`, by default the process's; bad usage exits with 2.
+
+    Raises:
+        TrainError: what `parse_zeta_params` refuses.
+    """
     values = vars(_parser().parse_args(argv))
     values["params"] = parse_zeta_params(values.pop("zeta_params"))
     del values["local_rank"]  # LOCAL_RANK in the environment says the same under every launcher.

@@ -21,8 +21,8 @@ _STATE = "zeta"
 class Checkpoints:
     """The folder `RUN/checkpoints` of one run.
 
-    A checkpoint is DeepSpeed's own layout in `step-NNNNNN/`; `latest` names the newest. A process killed at any moment
-    leaves at worst a `*.tmp` folder, which the next run removes. `save` and `load` are collective.
+    A checkpoint is DeepSpeed's own layout in `step-NNNNNN/`; `latest` names the newest. A process killed at
+    any moment leaves at worst a `*.tmp` folder, which the next run removes. `save` and `load` are collective.
     """
 
     def __init__(self, folder: Path, ranks: Ranks, keep: int) -> None:
@@ -32,7 +32,7 @@ class Checkpoints:
                 self._prepare_folder()
 
     def latest(self) -> Path | None:
-        """The checkpoint that `latest` names, or, if a kill came before that was written, the newest whole one."""
+        """The checkpoint that `latest` names, or, if a kill kept it from being written, the newest."""
         marker = self._folder / "latest"
         if marker.is_file():
             named = self._folder / marker.read_text(encoding="utf-8").strip()
@@ -55,7 +55,7 @@ class Checkpoints:
             describe: called on rank 0 with the folder, to add what is not DeepSpeed's.
 
         Raises:
-            TrainError: on every rank if any could not write; what it wrote is removed, older checkpoints stay.
+            TrainError: on every rank, if any could not write; its files are removed, older checkpoints stay.
         """
         final = self._folder / f"step-{step:06}"
         temporary = final.with_name(final.name + ".tmp")
@@ -152,7 +152,7 @@ def _remove(path: Path) -> None:
 
 
 def _retire(checkpoint: Path) -> None:
-    """Removes a checkpoint under a temporary name, so that a kill in between leaves nothing that looks whole."""
+    """Removes a checkpoint under a temporary name: a kill in between leaves nothing that looks whole."""
     if checkpoint.is_dir():
         aside = checkpoint.with_name(checkpoint.name + ".old.tmp")
         checkpoint.rename(aside)

@@ -40,8 +40,8 @@ def requested_dtype(config: dict[str, Any]) -> str | None:
 def complete_config(config: dict[str, Any], dtype: str, lr: float | None) -> dict[str, Any]:
     """Returns a copy with the arithmetic, the optimizer and the peak learning rate settled.
 
-    Adam is PyTorch's own unless the file says `"torch_adam": false` or offloads the optimizer: DeepSpeed's fused
-    and CPU versions are compiled on first use, for which not every machine has a compiler.
+    Adam is PyTorch's own unless the file says `"torch_adam": false` or offloads the optimizer: DeepSpeed's
+    fused and CPU versions are compiled on first use, for which not every machine has a compiler.
     """
     config = copy.deepcopy(config)
     if dtype == "bf16":

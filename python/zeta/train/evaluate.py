@@ -16,7 +16,7 @@ from zeta.train.ranks import Ranks
 class Evaluator:
     """Measures the mean loss over the same validation blocks every time.
 
-    Reads the whole split, or about `max_tokens` of it (0: no bound), spread evenly over the ranks. Collective.
+    Reads the whole split, or about `max_tokens` of it (0: no bound), spread evenly over the ranks.
 
     Raises:
         DataError: the split has no block for each rank.
@@ -32,7 +32,7 @@ class Evaluator:
 
     @torch.no_grad()
     def loss(self, engine: deepspeed.DeepSpeedEngine, should_stop: Callable[[], bool]) -> float | None:
-        """Returns the mean negative log-likelihood of a token in nats; None if any rank's `should_stop` says so."""
+        """The mean negative log-likelihood of a token in nats; None if any rank's `should_stop` is true."""
         blocks, total = self._open(), 0.0
         engine.eval()
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import deepspeed
+import torch
 
 from zeta.train.errors import TrainError
 from zeta.train.evaluate import Evaluator, perplexity
@@ -102,22 +103,22 @@ class Loop:
     def _accumulate(self) -> float:
         """Forward and backward over the micro-batches, then the optimizer; returns this rank's mean loss."""
         steps = self._engine.gradient_accumulation_steps()
-        total = 0.0
+        total = torch.zeros((), device=self._ranks.device)
         for _ in range(steps):
             loss = next_token_loss(self._engine, self._feed.next_batch())
             self._engine.backward(loss)
             self._engine.step()
-            total = total + loss.detach()
-        return float(total) / steps
+            total += loss.detach()
+        return total.item() / steps
 
     def _share(self, loss: float) -> tuple[float, float]:
-        """Averages the loss, counts the ranks asked to stop, and sets every clock to rank 0's, in one message."""
+        """Averages the loss, counts the ranks asked to stop, sets every clock to rank 0's: one message."""
         seconds = time.monotonic() - self._begin if self._ranks.is_main else 0.0
         total, stops, self._counters.seconds = self._ranks.sum([loss, float(self._asked_to_stop()), seconds])
         return total / self._ranks.world_size, stops
 
     def _observe(self, record: dict[str, float]) -> bool:
-        """Evaluates, shows and logs what is due; returns whether a stop request interrupted the evaluation."""
+        """Evaluates, shows and logs what is due; returns whether a stop request cut the evaluation short."""
         evaluates = self._progress() >= 1.0 or self._due(self._plan.eval_every)
         if evaluates:
             loss = self._evaluator.loss(self._engine, self._asked_to_stop)

@@ -12,8 +12,8 @@ from zeta.train.errors import TrainError
 def main(argv: Sequence[str] | None = None) -> int:
     """Trains as the command line says and returns the exit code.
 
-    0: finished, or stopped by SIGTERM or SIGINT after saving. 1: a mistake of the caller's, printed as one line by
-    one rank of each machine. 2: a wrong command line. A defect of ours ends with a traceback and code 1.
+    0: finished, or stopped by SIGTERM or SIGINT after saving. 1: a mistake of the caller's, printed as one
+    line on each machine. 2: a wrong command line. A defect of ours ends with a traceback and code 1.
     """
     try:
         options = parse_arguments(argv)

@@ -67,7 +67,7 @@ def _check_same(checkpoint: Path, key: str, before: object, now: object) -> None
         return
     fix = "start this run as the last one"
     if key == "world_size":
-        fix = 'start as many ranks, or convert it with ds_to_universal.py and set "checkpoint": {"load_universal": true}'
+        fix = "start as many ranks, or convert it with ds_to_universal.py and set checkpoint.load_universal"
     raise TrainError(
         f"cannot resume from {checkpoint}: it was trained with {key} {before}, now it is {now}: {fix}"
     )

@@ -8,8 +8,8 @@ from typing import Any
 class MetricsFile:
     """Appends records to a JSON-lines file, each flushed at once.
 
-    Opened for a run that resumes from `step`, it first drops what the killed run logged after that step (and a last
-    line cut short by the kill), so that the file tells one history.
+    Opened for a run that resumes from `step`, it first drops what the killed run logged after that step (and
+    a last line cut short by the kill), so that the file tells one history.
     """
 
     def __init__(self, path: Path, step: int) -> None:

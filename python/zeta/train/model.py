@@ -17,6 +17,7 @@ from zeta.train.presets import PRESETS
 from zeta.train.ranks import Ranks
 
 _INITIAL_STD = 0.02
+_MAX_HEAD_DIM = 256
 _OVERRIDES = {
     "hidden_size": "hidden_size",
     "num_layers": "num_hidden_layers",
@@ -30,7 +31,7 @@ _OVERRIDES = {
 def model_config(model: str, params: ZetaParams, vocab_size: int, eos_token_id: int | None) -> LlamaConfig:
     """The Llama configuration that `--model`, `--zeta_params` and the data's tokenizer describe.
 
-    A named model has room for exactly one training example; a `config.json` keeps its `max_position_embeddings`.
+    A named model has room for exactly one training example; a `config.json` keeps its own limit.
 
     Raises:
         TrainError: no such model, or a shape that does not fit together.
@@ -41,20 +42,21 @@ def model_config(model: str, params: ZetaParams, vocab_size: int, eos_token_id: 
     for key, name in _OVERRIDES.items():
         if getattr(params, key) is not None:
             values[name] = getattr(params, key)
-    values["head_dim"] = values.get("head_dim") or values["hidden_size"] // values["num_attention_heads"]
-    _check_shape(values, params)
-    if (params.seq_len or 0) > values["max_position_embeddings"]:
+    _check_heads(values)
+    config = LlamaConfig(**values)
+    _check_groups(config, params)
+    limit = config.max_position_embeddings
+    if (params.seq_len or 0) > limit:
         raise TrainError(
-            f"--zeta_params: expected seq_len ≤ max_position_embeddings of {model}, "
-            f"{values['max_position_embeddings']}, got {params.seq_len}"
+            f"expected seq_len ≤ {limit}, max_position_embeddings of {model}, got {params.seq_len}"
         )
-    return LlamaConfig(**values)
+    return config
 
 
 def build_model(
     config: LlamaConfig, params: ZetaParams, dtype: str, ds_config: dict[str, Any], seed: int, ranks: Ranks
 ) -> LlamaForCausalLM:
-    """Makes the model under `deepspeed.zero.Init`, each rank holding its part, and draws its weights from `seed`."""
+    """Makes the model under `deepspeed.zero.Init`, each rank holding its part; `seed` draws its weights."""
     if params.use_flash_attn:
         import zeta.nn  # noqa: F401  Registers the attention that the next line names.
     config._attn_implementation = "zeta" if params.use_flash_attn else "sdpa"
@@ -72,7 +74,8 @@ def build_model(
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Two optimizer groups: matrices decay; norms, biases and embeddings do not."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    decay, keep = [], []
+    decay: list[nn.Parameter] = []
+    keep: list[nn.Parameter] = []
     for parameter in model.parameters():
         matrix = len(_shape(parameter)) >= 2 and id(parameter) not in embeddings
         (decay if matrix else keep).append(parameter)
@@ -92,8 +95,8 @@ def _shape(parameter: nn.Parameter) -> torch.Size:
 def _initialize(model: nn.Module, num_layers: int, seed: int, ranks: Ranks) -> None:
     """Draws matrices from N(0, 0.02²), those that write to the residual stream scaled by 1/√(2·layers).
 
-    transformers' own initialisation sees only empty, partitioned weights here. Rank 0 draws and DeepSpeed spreads, so
-    that a seed means the same weights on any number of ranks.
+    transformers' own initialisation sees only empty, partitioned weights here. Rank 0 draws and DeepSpeed
+    spreads, so that a seed means the same weights on any number of ranks.
     """
     generator = torch.Generator(device=ranks.device).manual_seed(seed)
     for name, parameter in model.named_parameters():
@@ -126,27 +129,31 @@ def _read_llama_config(path: Path, vocab_size: int) -> dict[str, Any]:
         raise TrainError(
             f"--model {path}: its vocab_size {values['vocab_size']} is below the data's {vocab_size}"
         )
-    return LlamaConfig(**values).to_dict()
+    return LlamaConfig().to_dict() | {"head_dim": None} | values
 
 
-def _check_shape(values: dict[str, Any], params: ZetaParams) -> None:
-    hidden, heads, kv_heads = (
-        values[key] for key in ("hidden_size", "num_attention_heads", "num_key_value_heads")
-    )
-    head_dim = values["head_dim"]
-    if hidden % heads:
+def _check_heads(values: dict[str, Any]) -> None:
+    hidden, heads = values["hidden_size"], values["num_attention_heads"]
+    kv_heads = values.get("num_key_value_heads") or heads
+    if not values.get("head_dim") and hidden % heads:
         raise TrainError(f"num_heads must divide hidden_size, got {heads} and {hidden}")
     if heads % kv_heads:
         raise TrainError(f"num_kv_heads must divide num_heads, got {kv_heads} and {heads}")
-    if head_dim % 2 or head_dim > 256:
-        raise TrainError(f"expected an even head size ≤ 256, got hidden_size / num_heads = {head_dim}")
-    if params.bitlinear_precision == "4bit":
-        for name, size in (
-            ("hidden_size", hidden),
-            ("intermediate_size", values["intermediate_size"]),
-            ("num_heads · head size", heads * head_dim),
-        ):
-            if size % params.group_size:
-                raise TrainError(
-                    f"group_size must divide {name} for 4bit, got {params.group_size} and {size}"
-                )
+    head_dim = values.get("head_dim") or hidden // heads
+    if head_dim % 2 or head_dim > _MAX_HEAD_DIM:
+        raise TrainError(
+            f"expected an even head size ≤ {_MAX_HEAD_DIM}, got hidden_size / num_heads = {head_dim}"
+        )
+
+
+def _check_groups(config: LlamaConfig, params: ZetaParams) -> None:
+    if params.bitlinear_precision != "4bit":
+        return
+    inputs = {
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_heads times head size": config.num_attention_heads * (config.head_dim or 0),
+    }
+    for name, size in inputs.items():
+        if size % params.group_size:
+            raise TrainError(f"group_size must divide {name}, got {params.group_size} and {size}")

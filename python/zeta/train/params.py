@@ -66,8 +66,9 @@ def zeta_params_table() -> str:
     for f in dataclasses.fields(ZetaParams):
         default = "of --model" if f.default is None else str(f.default).lower()
         rows.append((f.name, _allowed(hints[f.name], f.metadata["minimum"]), default, f.metadata["help"]))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    return "\n".join("  " + "  ".join([*(c.ljust(w) for c, w in zip(r, widths)), r[3]]) for r in rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join("  " + line.rstrip() for line in lines)
 
 
 def _nearest(key: str, known: typing.Iterable[str]) -> str:

@@ -12,8 +12,8 @@ TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.floa
 def choose_dtype(choice: str, config: dict[str, Any]) -> str:
     """Returns `fp32`, `bf16` or `fp16`.
 
-    DeepSpeed's file wins if it asks for one; then `choice` (zeta_params' `dtype`); then, for `auto`, bf16 on a
-    device with bf16 matrix instructions and fp32 elsewhere: without them bf16 is emulated and several times slower.
+    DeepSpeed's file wins if it asks for one; then `choice` (zeta_params' `dtype`); then, for `auto`, bf16 on
+    a device with bf16 matrix instructions and fp32 elsewhere, where emulated bf16 is several times slower.
     """
     requested = requested_dtype(config)
     if requested is not None:

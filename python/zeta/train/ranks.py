@@ -15,7 +15,7 @@ from zeta.train.errors import TrainError
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's place in the run. The collective methods must be called by every rank, in the same order."""
+    """This process's place in the run. All methods are collective: every rank calls them in one order."""
 
     rank: int
     world_size: int
@@ -62,7 +62,7 @@ class Ranks:
 
 
 def join_ranks() -> Ranks:
-    """Joins the ranks that the deepspeed launcher or torchrun started; started alone, this is a run of one rank.
+    """Joins the ranks that the deepspeed launcher or torchrun started; started alone, it is the only one.
 
     Raises:
         TrainError: the port that the ranks meet on is taken.

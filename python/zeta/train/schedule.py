@@ -20,9 +20,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class CosineSchedule:
-    """A linear warm-up over `warmup_steps`, times half a cosine over the whole run, down to `min_ratio` of `peak`.
+    """A linear warm-up over `warmup_steps`, times half a cosine over the run down to `min_ratio` of `peak`.
 
-    The cosine follows `Limits.progress`, so that a run bounded by time cools down as one bounded by steps does.
+    The cosine follows `Limits.progress`, so that a run bounded by time cools down like one bounded by steps.
 
     References:
         Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017.

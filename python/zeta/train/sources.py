@@ -14,7 +14,7 @@ _DEFAULT_VOCABULARY = 4096
 
 
 def open_shards(uri: str | None, ranks: Ranks) -> TokenShards:
-    """Opens `uri`; without one, `./data`, prepared by rank 0 from Python's standard library if it is not there.
+    """Opens `uri`; without one, `./data`, which rank 0 prepares from Python's standard library.
 
     Raises:
         TrainError: on every rank, if there are no complete shards or they cannot be made.

@@ -12,8 +12,8 @@ _PR_SET_PDEATHSIG = 1
 class StopRequest:
     """Turns SIGTERM, SIGINT and the death of the deepspeed launcher into a flag that the loop reads.
 
-    A preempted machine sends SIGTERM; the `deepspeed` command does not pass that on and merely dies, so its process
-    is watched too. Must be made on the main thread.
+    A preempted machine sends SIGTERM; the `deepspeed` command does not pass that on and merely dies, so its
+    process is watched too. Must be made on the main thread.
     """
 
     def __init__(self) -> None:

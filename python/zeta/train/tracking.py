@@ -32,7 +32,7 @@ class MlflowTracker:
             self._items.put((int(time.time() * 1000), step, metrics))
 
     def close(self, status: str = "FINISHED") -> None:
-        """Waits a few seconds for what is left to be sent; `status` is MLflow's (FINISHED, FAILED, KILLED)."""
+        """Waits a few seconds for what is left to be sent; `status` is MLflow's."""
         if self._thread is not None:
             self._status = status
             self._items.put(None)
