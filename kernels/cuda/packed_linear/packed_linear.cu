@@ -16,11 +16,17 @@ __device__ float to_float(__nv_bfloat16 v) { return __bfloat162float(v); }
 template <typename T>
 __device__ T from_float(float v);
 template <>
-__device__ float from_float<float>(float v) { return v; }
+__device__ float from_float<float>(float v) {
+  return v;
+}
 template <>
-__device__ __half from_float<__half>(float v) { return __float2half_rn(v); }
+__device__ __half from_float<__half>(float v) {
+  return __float2half_rn(v);
+}
 template <>
-__device__ __nv_bfloat16 from_float<__nv_bfloat16>(float v) { return __float2bfloat16_rn(v); }
+__device__ __nv_bfloat16 from_float<__nv_bfloat16>(float v) {
+  return __float2bfloat16_rn(v);
+}
 
 __device__ float warp_max(float v) {
   for (int d = kWarp / 2; d > 0; d /= 2) v = fmaxf(v, __shfl_xor_sync(~0u, v, d));
@@ -56,11 +62,12 @@ __global__ void quantize_rows_kernel(const T* x, int64_t rows, int64_t k, int8_t
   }
 }
 
-// One warp a packed row, that is four output features, for kRowTile rows of x. Four bytes of one packed row hold four
-// input features of each of the four outputs; a shift and a mask make them operands of dp4a.
+// One warp a packed row, that is four output features, for kRowTile rows of x. Four bytes of one packed row
+// hold four input features of each of the four outputs; a shift and a mask make them operands of dp4a.
 template <typename T>
-__global__ void ternary_kernel(const int8_t* q, const float* inverse_scale, const int32_t* sum, const uint8_t* packed,
-                               const float* scale, const T* bias, T* y, int64_t rows, int64_t k, int64_t n) {
+__global__ void ternary_kernel(const int8_t* q, const float* inverse_scale, const int32_t* sum,
+                               const uint8_t* packed, const float* scale, const T* bias, T* y, int64_t rows,
+                               int64_t k, int64_t n) {
   const int64_t packed_row = int64_t{blockIdx.x} * kWarpsPerBlock + threadIdx.y;
   if (packed_row >= n / 4) return;
   const int64_t row0 = int64_t{blockIdx.y} * kRowTile;
@@ -95,8 +102,8 @@ __global__ void ternary_kernel(const int8_t* q, const float* inverse_scale, cons
 
 // One warp an output feature, for kRowTile rows of x.
 template <typename T>
-__global__ void int4_kernel(const T* x, const int32_t* packed, const float* scale, const T* bias, T* y, int64_t rows,
-                            int64_t k, int64_t n, int64_t group_size) {
+__global__ void int4_kernel(const T* x, const int32_t* packed, const float* scale, const T* bias, T* y,
+                            int64_t rows, int64_t k, int64_t n, int64_t group_size) {
   const int64_t out = int64_t{blockIdx.x} * kWarpsPerBlock + threadIdx.y;
   if (out >= n) return;
   const int64_t row0 = int64_t{blockIdx.y} * kRowTile;
@@ -121,12 +128,15 @@ __global__ void int4_kernel(const T* x, const int32_t* packed, const float* scal
   for (int r = 0; r < kRowTile; ++r) {
     if (r >= tile) break;
     const float total = warp_sum(acc[r]);
-    if (threadIdx.x == 0) y[(row0 + r) * n + out] = from_float<T>(total + (bias ? to_float(bias[out]) : 0.0f));
+    if (threadIdx.x == 0)
+      y[(row0 + r) * n + out] = from_float<T>(total + (bias ? to_float(bias[out]) : 0.0f));
   }
 }
 
 constexpr dim3 kBlock(kWarp, kWarpsPerBlock);
-unsigned blocks(int64_t items, int64_t per_block) { return static_cast<unsigned>((items + per_block - 1) / per_block); }
+unsigned blocks(int64_t items, int64_t per_block) {
+  return static_cast<unsigned>((items + per_block - 1) / per_block);
+}
 
 }  // namespace
 
@@ -134,36 +144,41 @@ template <typename T>
 cudaError_t quantize_rows(const T* x, int64_t rows, int64_t in_features, int8_t* q, float* inverse_scale,
                           int32_t* sum, cudaStream_t stream) {
   if (rows == 0) return cudaSuccess;
-  quantize_rows_kernel<<<blocks(rows, kWarpsPerBlock), kBlock, 0, stream>>>(x, rows, in_features, q, inverse_scale, sum);
+  quantize_rows_kernel<<<blocks(rows, kWarpsPerBlock), kBlock, 0, stream>>>(x, rows, in_features, q,
+                                                                            inverse_scale, sum);
   return cudaGetLastError();
 }
 
 template <typename T>
-cudaError_t ternary_linear(const int8_t* q, const float* inverse_scale, const int32_t* sum, const uint8_t* packed,
-                           const float* scale, const T* bias, T* y, int64_t rows, int64_t in_features,
-                           int64_t out_features, cudaStream_t stream) {
+cudaError_t ternary_linear(const int8_t* q, const float* inverse_scale, const int32_t* sum,
+                           const uint8_t* packed, const float* scale, const T* bias, T* y, int64_t rows,
+                           int64_t in_features, int64_t out_features, cudaStream_t stream) {
   if (rows == 0) return cudaSuccess;
   const dim3 grid(blocks(out_features / 4, kWarpsPerBlock), blocks(rows, kRowTile));
-  ternary_kernel<<<grid, kBlock, 0, stream>>>(q, inverse_scale, sum, packed, scale, bias, y, rows, in_features,
-                                              out_features);
+  ternary_kernel<<<grid, kBlock, 0, stream>>>(q, inverse_scale, sum, packed, scale, bias, y, rows,
+                                              in_features, out_features);
   return cudaGetLastError();
 }
 
 template <typename T>
-cudaError_t int4_linear(const T* x, const int32_t* packed, const float* scale, const T* bias, T* y, int64_t rows,
-                        int64_t in_features, int64_t out_features, int64_t group_size, cudaStream_t stream) {
+cudaError_t int4_linear(const T* x, const int32_t* packed, const float* scale, const T* bias, T* y,
+                        int64_t rows, int64_t in_features, int64_t out_features, int64_t group_size,
+                        cudaStream_t stream) {
   if (rows == 0) return cudaSuccess;
   const dim3 grid(blocks(out_features, kWarpsPerBlock), blocks(rows, kRowTile));
-  int4_kernel<<<grid, kBlock, 0, stream>>>(x, packed, scale, bias, y, rows, in_features, out_features, group_size);
+  int4_kernel<<<grid, kBlock, 0, stream>>>(x, packed, scale, bias, y, rows, in_features, out_features,
+                                           group_size);
   return cudaGetLastError();
 }
 
-#define ZETA_INSTANTIATE(T)                                                                                       \
-  template cudaError_t quantize_rows<T>(const T*, int64_t, int64_t, int8_t*, float*, int32_t*, cudaStream_t);     \
-  template cudaError_t ternary_linear<T>(const int8_t*, const float*, const int32_t*, const uint8_t*,             \
-                                         const float*, const T*, T*, int64_t, int64_t, int64_t, cudaStream_t);    \
-  template cudaError_t int4_linear<T>(const T*, const int32_t*, const float*, const T*, T*, int64_t, int64_t,     \
-                                      int64_t, int64_t, cudaStream_t);
+#define ZETA_INSTANTIATE(T)                                                                           \
+  template cudaError_t quantize_rows<T>(const T*, int64_t, int64_t, int8_t*, float*, int32_t*,        \
+                                        cudaStream_t);                                                \
+  template cudaError_t ternary_linear<T>(const int8_t*, const float*, const int32_t*, const uint8_t*, \
+                                         const float*, const T*, T*, int64_t, int64_t, int64_t,       \
+                                         cudaStream_t);                                               \
+  template cudaError_t int4_linear<T>(const T*, const int32_t*, const float*, const T*, T*, int64_t,  \
+                                      int64_t, int64_t, int64_t, cudaStream_t);
 ZETA_INSTANTIATE(float)
 ZETA_INSTANTIATE(__half)
 ZETA_INSTANTIATE(__nv_bfloat16)
