@@ -48,7 +48,12 @@ def minio_server(folder: Path) -> Iterator[MinioServer]:
     with open(log, "wb") as out:
         process = subprocess.Popen(
             [PROGRAM, "server", "--quiet", "--address", api, "--console-address", console, folder / "disk"],
-            env={**os.environ, "MINIO_CI_CD": "1", "MINIO_ROOT_USER": "zeta", "MINIO_ROOT_PASSWORD": password},
+            env={
+                **os.environ,
+                "MINIO_CI_CD": "1",
+                "MINIO_ROOT_USER": "zeta",
+                "MINIO_ROOT_PASSWORD": password,
+            },
             stdout=out,
             stderr=subprocess.STDOUT,
         )

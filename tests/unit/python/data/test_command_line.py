@@ -13,7 +13,8 @@ def prepare(*arguments: object) -> int:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("1", 1), ("1024K", 2**20), ("1MiB", 2**20), ("1.5 mb", 3 * 2**19), ("2G", 2**31), ("10B", 10)]
+    ("text", "size"),
+    [("1", 1), ("1024K", 2**20), ("1MiB", 2**20), ("1.5 mb", 3 * 2**19), ("2G", 2**31), ("10B", 10)],
 )
 def test_size(text: str, size: int) -> None:
     assert parse_size(text) == size
@@ -45,14 +46,29 @@ def test_help_says_what_a_second_run_does(capsys: pytest.CaptureFixture[str]) ->
         (["--input", "{tmp}/nothing"], "no file to read in file://{tmp}/nothing"),
         (["--input", "{tmp}/latin.txt"], "none of the 1 input files can be used"),
         (["--input", "{tmp}", "--output", "{tmp}"], "input file://{tmp} lies inside the output file://{tmp}"),
-        (["--input", "{tmp}/sub", "--output", "{tmp}/good.txt"], "cannot use file://{tmp}/good.txt as a folder"),
+        (
+            ["--input", "{tmp}/sub", "--output", "{tmp}/good.txt"],
+            "cannot use file://{tmp}/good.txt as a folder",
+        ),
         (["--input", "{tmp}/sub", "--output", "{tmp}"], "input file://{tmp}/sub lies inside the output"),
-        (["--input", "{tmp}/sub", "--output", "{tmp}/used"], "output file://{tmp}/used holds files that are not"),
+        (
+            ["--input", "{tmp}/sub", "--output", "{tmp}/used"],
+            "output file://{tmp}/used holds files that are not",
+        ),
         (["--input", "{tmp}/good.txt", "--vocab-size", "5"], "expected a vocabulary ≥ 257"),
-        (["--input", "{tmp}/good.txt", "--validation-fraction", "1"], "expected 0 ≤ validation fraction < 1, got 1.0"),
+        (
+            ["--input", "{tmp}/good.txt", "--validation-fraction", "1"],
+            "expected 0 ≤ validation fraction < 1, got 1.0",
+        ),
         (["--input", "{tmp}/good.txt", "--num-cpus", "0"], "expected at least 1 CPU, got 0"),
-        (["--input", "{tmp}/good.txt", "--validation-input", "{tmp}/good.txt"], "no document is left to train on"),
-        (["--input", "{tmp}/good.txt", "--tokenizer", "{tmp}/none"], "tokenizer file://{tmp}/none: there is no"),
+        (
+            ["--input", "{tmp}/good.txt", "--validation-input", "{tmp}/good.txt"],
+            "no document is left to train on",
+        ),
+        (
+            ["--input", "{tmp}/good.txt", "--tokenizer", "{tmp}/none"],
+            "tokenizer file://{tmp}/none: there is no",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

@@ -10,7 +10,9 @@ def documents(sizes: list[int]) -> list[Document]:
     return [Document(f"file:///{i:04d}", size, f"{i:064x}", 0, f"{i:04d}") for i, size in enumerate(sizes)]
 
 
-@pytest.mark.parametrize("sizes", [[10], [MIB] * 5, [MIB // 2] * 9, [3 * MIB, 1, MIB, 5 * MIB], [2 * MIB] * 200])
+@pytest.mark.parametrize(
+    "sizes", [[10], [MIB] * 5, [MIB // 2] * 9, [3 * MIB, 1, MIB, 5 * MIB], [2 * MIB] * 200]
+)
 def test_every_document_is_in_one_shard_in_order(sizes: list[int]) -> None:
     train = documents(sizes)
     shards = plan_shards({"train": train[::-1], "validation": []})

@@ -35,7 +35,9 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory, json_sources: Path, email_sources: Path) -> PrepareOptions:
+def options(
+    tmp_path_factory: pytest.TempPathFactory, json_sources: Path, email_sources: Path
+) -> PrepareOptions:
     return PrepareOptions(
         inputs=[str(json_sources)],
         validation_inputs=[email_sources.as_uri()],
@@ -67,13 +69,19 @@ def texts_of(reader: TokenShards, split: str) -> list[str]:
     return [tokenizer.decode(ids, skip_special_tokens=False) for ids in texts]
 
 
-def test_the_text_comes_back_from_the_tokens(reader: TokenShards, json_sources: Path, email_sources: Path) -> None:
+def test_the_text_comes_back_from_the_tokens(
+    reader: TokenShards, json_sources: Path, email_sources: Path
+) -> None:
     for split, folder in (("train", json_sources), ("validation", email_sources)):
-        selected = [path for path in folder.rglob("*") if path.suffix in {".py", ".rst"} and path.stat().st_size]
+        selected = [
+            path for path in folder.rglob("*") if path.suffix in {".py", ".rst"} and path.stat().st_size
+        ]
         assert texts_of(reader, split) == [path.read_text() for path in sorted(selected)]
 
 
-def test_the_manifest_counts_what_is_there(prepared: Summary, reader: TokenShards, json_sources: Path) -> None:
+def test_the_manifest_counts_what_is_there(
+    prepared: Summary, reader: TokenShards, json_sources: Path
+) -> None:
     manifest = reader.manifest
     assert manifest.vocab_size == reader.vocab_size == 500
     assert {split: len(reader.tokens(split)) for split in manifest.tokens} == manifest.tokens
@@ -139,13 +147,14 @@ def test_overwrite_replaces_all_of_it(small: PrepareOptions, corpus: Path, json_
     assert contents[0] == contents[1]
 
 
-def test_a_lost_shard_is_made_again(small: PrepareOptions) -> None:
+@pytest.mark.parametrize("name", ["train/part-00000.parquet", "tokenizer/tokenizer.json"])
+def test_a_lost_file_is_made_again(small: PrepareOptions, name: str) -> None:
     prepare(small)
-    shard = Path(small.output, "train", "part-00000.parquet")
-    before = shard.read_bytes()
-    shard.write_bytes(before[:-1])
+    file = Path(small.output, name)
+    before = file.read_bytes()
+    file.write_bytes(before[:-1])
     assert not prepare(small).nothing_to_do
-    assert shard.read_bytes() == before
+    assert file.read_bytes() == before
 
 
 def test_only_what_was_damaged_after_a_kill_is_made_again(small: PrepareOptions) -> None:
@@ -164,7 +173,9 @@ def test_only_what_was_damaged_after_a_kill_is_made_again(small: PrepareOptions)
 
     assert prepare(small).new_tokens == summary.manifest.tokens["train"]
     after = snapshot(Path(small.output))
-    assert {name: data for name, (_, data) in after.items()} == {name: data for name, (_, data) in before.items()}
+    assert {name: data for name, (_, data) in after.items()} == {
+        name: data for name, (_, data) in before.items()
+    }
     kept = "validation/part-00000.parquet"
     assert after[kept] == before[kept]
 
@@ -224,7 +235,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk]
-    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+    if (
+        os.geteuid() != 0
+        or shutil.which("mount") is None
+        or subprocess.run(mount, capture_output=True).returncode
+    ):
         pytest.skip("mounting a small disk needs root and a kernel that lets it")
     try:
         with pytest.raises(DataError, match=f"^cannot write file://{disk}/.*: No space left on device$"):

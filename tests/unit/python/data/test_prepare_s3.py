@@ -37,7 +37,18 @@ def bucket(minio: MinioServer, json_sources: Path) -> MinioServer:
 
 
 def arguments(*more: str) -> list[str]:
-    return ["prepare", "--input", INPUT, "--output", OUTPUT, "--tokenizer", "train", "--vocab-size", "500", *more]
+    return [
+        "prepare",
+        "--input",
+        INPUT,
+        "--output",
+        OUTPUT,
+        "--tokenizer",
+        "train",
+        "--vocab-size",
+        "500",
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +68,9 @@ def prepared(bucket: MinioServer) -> str:
 
 def test_shards_in_a_bucket_read_back(prepared: str, json_sources: Path, minio: MinioServer) -> None:
     reader = TokenShards(prepared)
-    assert sorted(reader.manifest.inputs) == sorted(f"{INPUT}/{path.name}" for path in json_sources.glob("*.py"))
+    assert sorted(reader.manifest.inputs) == sorted(
+        f"{INPUT}/{path.name}" for path in json_sources.glob("*.py")
+    )
     assert len(reader.tokens("train")) == reader.manifest.tokens["train"] > 0
     assert (reader.tokenizer_path / "chat_template.jinja").exists()
     with_query = TokenShards(f"{prepared}/?endpoint_override={minio.endpoint}&region=eu-west-3")
@@ -73,7 +86,9 @@ def test_the_bucket_holds_no_notes_of_the_run(prepared: str) -> None:
     }
 
 
-def test_a_second_run_does_nothing(prepared: str, minio: MinioServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_run_does_nothing(
+    prepared: str, minio: MinioServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = minio.filesystem.get_file_info("corpus/shards/json/manifest.json").mtime
     assert main(arguments()) == 0
     assert "nothing to do" in capsys.readouterr().out

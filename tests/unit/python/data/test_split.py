@@ -28,7 +28,9 @@ def test_holds_out_about_the_fraction(fraction: float, seed: int) -> None:
 def test_side_depends_on_content_and_seed_alone() -> None:
     all_of_them = split_by_hash(MANY, 0.1, 0)["validation"]
     of_half = split_by_hash(MANY[1000:][::-1], 0.1, 0)["validation"]
-    assert {item.uri for item in of_half} == {item.uri for item in all_of_them} & {item.uri for item in MANY[1000:]}
+    assert {item.uri for item in of_half} == {item.uri for item in all_of_them} & {
+        item.uri for item in MANY[1000:]
+    }
     renamed = [document(f"text {number}", f"other-{number}") for number in range(2000)]
     assert [item.sha256 for item in split_by_hash(renamed, 0.1, 0)["validation"]] == [
         item.sha256 for item in all_of_them

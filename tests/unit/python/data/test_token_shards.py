@@ -200,5 +200,7 @@ def test_another_tokenizer_is_refused(shards: Path) -> None:
 
 
 def test_importing_the_reader_is_light() -> None:
-    code = "import sys, zeta.data; print(sorted({'ray', 'pyarrow', 'tokenizers', 'torch'} & set(sys.modules)))"
+    code = (
+        "import sys, zeta.data; print(sorted({'ray', 'pyarrow', 'tokenizers', 'torch'} & set(sys.modules)))"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"

@@ -82,7 +82,10 @@ def test_transformers_loads_it(tokenizer_folder: Path) -> None:
         ({"tokenizer.json": b"{"}, "tokenizer.json does not parse"),
         ({"tokenizer.json": TRAINED.files["tokenizer.json"]}, "names no end-of-text token"),
         ({**TRAINED.files, "tokenizer_config.json": b"{"}, "tokenizer_config.json does not parse"),
-        ({**TRAINED.files, "tokenizer_config.json": b'{"eos_token": "<x>"}'}, "eos_token '<x>' is not in the vocab"),
+        (
+            {**TRAINED.files, "tokenizer_config.json": b'{"eos_token": "<x>"}'},
+            "eos_token '<x>' is not in the vocab",
+        ),
     ],
 )
 def test_an_unusable_tokenizer_is_named_with_the_reason(
