@@ -52,18 +52,18 @@ class Job:
         """
         tokenizer = self.tokenizer.place(self.store, self.found.stores, self.splits["train"], progress)
         planned = plan_shards(self.splits)
+        paths = {shard.path for shard in planned}
+        output.remove_strays(self.store, paths)
         finished = self._finished_earlier(planned, tokenizer)
         if finished:
             progress.note(f"going on: {len(finished)} of {len(planned)} shards are there from an earlier run")
         missing = [shard for shard in planned if shard.path not in finished]
         try:
             made, seconds = self._make(missing, tokenizer, progress)
-        except BaseException:
-            # A worker stopped in the middle of a write leaves its temporary file.
-            output.remove_strays(self.store, [shard.path for shard in planned])
-            raise
+        finally:
+            # A worker stopped in the middle of a write, in this run or a killed one, leaves a temporary file.
+            output.remove_strays(self.store, paths)
         finished.update(made)
-        output.remove_strays(self.store, finished.keys())
         manifest = self._manifest([finished[shard.path] for shard in planned], tokenizer)
         manifest.write(self.store)
         journal.close_journal(self.store)
@@ -74,9 +74,7 @@ class Job:
     ) -> dict[str, FinishedShard]:
         with ThreadPoolExecutor(self.num_cpus) as pool:
             earlier = pool.map(lambda shard: journal.find_shard(self.store, shard, tokenizer.sha256), planned)
-            finished = {shard.path: left for shard, left in zip(planned, earlier, strict=True) if left}
-        output.remove_strays(self.store, finished.keys())
-        return finished
+            return {shard.path: left for shard, left in zip(planned, earlier, strict=True) if left}
 
     def _make(
         self, shards: Sequence[PlannedShard], tokenizer: TokenizerFolder, progress: Progress
@@ -104,7 +102,9 @@ class Job:
     def _manifest(self, finished: Sequence[FinishedShard], tokenizer: TokenizerFolder) -> Manifest:
         lost = [item for part in finished for item in part.skipped]
         lost_uris = {item.uri for item in lost}
-        used = [document for split in SPLITS for document in self.splits[split] if document.uri not in lost_uris]
+        used = [
+            document for split in SPLITS for document in self.splits[split] if document.uri not in lost_uris
+        ]
         if not used:
             raise DataError("every input file vanished or changed during the run")
         shards = [part.shard for part in finished]
@@ -116,6 +116,7 @@ class Job:
             vocab_size=tokenizer.vocab_size,
             shards=shards,
             tokens={
-                split: sum(shard.tokens for shard in shards if shard.path.startswith(f"{split}/")) for split in SPLITS
+                split: sum(shard.tokens for shard in shards if shard.path.startswith(f"{split}/"))
+                for split in SPLITS
             },
         )

@@ -27,8 +27,8 @@ _ENVIRONMENT = {
 def local_ray(num_cpus: int) -> Iterator[None]:
     """Start Ray with ``num_cpus`` workers, and stop it and remove its files at the end.
 
-    Should this process be killed, Ray's processes end with it. A Ray that the caller has started (``ray.init``)
-    is used instead, and left running.
+    Should this process be killed, Ray's processes end with it. A Ray that the caller has started
+    (``ray.init``) is used instead, and left running.
     """
     import ray
 

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 
 _TEXT = "txt text md markdown rst tex html htm xml json jsonl yaml yml toml ini cfg csv tsv log"
 _CODE = (
-    "py pyi ipynb c h cc cpp cxx hh hpp hxx cu cuh rs go java kt scala swift m js jsx ts tsx vue rb php pl lua r jl hs "
-    "ml ex erl clj lisp cs fs sh bash zsh ps1 sql proto cmake mk asm s css scss gradle tf nix zig"
+    "py pyi ipynb c h cc cpp cxx hh hpp hxx cu cuh rs go java kt scala swift m js jsx ts tsx vue rb php pl "
+    "lua r jl hs ml ex erl clj lisp cs fs sh bash zsh ps1 sql proto cmake mk asm s css scss gradle tf nix zig"
 )
 
 DEFAULT_INCLUDE: tuple[str, ...] = tuple(f"*.{suffix}" for suffix in f"{_TEXT} {_CODE}".split())
@@ -33,7 +33,9 @@ class Selection:
 
     def wants(self, path: str) -> bool:
         """Whether the file at ``path``, relative to its input folder, is taken."""
-        return not self.excludes(path) and any(_matches(path, glob) for glob in self.include or DEFAULT_INCLUDE)
+        return not self.excludes(path) and any(
+            _matches(path, glob) for glob in self.include or DEFAULT_INCLUDE
+        )
 
     def excludes(self, path: str) -> bool:
         """Whether the file or folder at ``path``, or a folder around it, is excluded."""

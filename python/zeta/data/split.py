@@ -14,8 +14,9 @@ SPLITS = ("train", "validation")
 def split_by_hash(documents: Sequence[Document], fraction: float, seed: int) -> dict[str, list[Document]]:
     """Send about ``fraction`` of the documents to validation, chosen by a hash of seed and content.
 
-    A document's side does not depend on the other documents, on its name or on their order, and equal documents
-    land on one side. The one exception: where the hash picks none of several, the lowest hash goes to validation.
+    A document's side does not depend on the other documents, on its name or on their order, and equal
+    documents land on one side. The one exception: where the hash picks none of several, the lowest hash
+    goes to validation.
 
     Args:
         fraction: in [0, 1).

@@ -1,7 +1,7 @@
 """The Ray Data pipeline: read a shard's documents, tokenise them, write the shard.
 
-A row is a whole shard, so that what a shard holds does not depend on how Ray cuts and schedules blocks; Ray fuses
-the three steps into one task a shard. Every step is a pure function of its row and may be repeated.
+A row is a whole shard, so that what a shard holds does not depend on how Ray cuts and schedules blocks; Ray
+fuses the three steps into one task a shard. Every step is a pure function of its row and may be repeated.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Pipeline:
     output: Store
 
     def run(self, shards: Sequence[PlannedShard]) -> Generator[FinishedShard, None, None]:
-        """Make the shards, giving each when it is in place. Ray must be running; closing the iterator stops the work.
+        """Make the shards, giving each when it is in place. Ray must be running; closing the iterator stops
+        the work.
 
         Raises:
             DataError: a shard could not be written.
@@ -55,7 +56,7 @@ class Pipeline:
                 yield FinishedShard.from_json(row["finished"][0].as_py())
 
     def read(self, row: pyarrow.Table) -> pyarrow.Table:
-        """``shard`` → ``shard, documents, texts, skipped``, the unusable ones left out of the first two lists."""
+        """``shard`` → ``shard, documents, texts, skipped``; what cannot be used is in the last alone."""
         documents, texts, skipped = [], [], []
         for document in PlannedShard.from_json(row["shard"][0].as_py()).documents:
             try:

@@ -107,8 +107,8 @@ class TokenizerFolder:
     def encode(self, text: str) -> numpy.ndarray:
         """The int32 tokens of one document, ended by the end-of-text token; nothing is put in front.
 
-        Encoding needs about a hundred bytes a character, so a long text goes piece by piece, cut at line ends,
-        where byte-level tokenizers cut anyway.
+        Encoding needs about a hundred bytes a character, so a long text goes piece by piece, cut at line
+        ends, where byte-level tokenizers cut anyway.
         """
         import numpy
 
@@ -125,8 +125,10 @@ class TokenizerFolder:
             except (ValueError, AttributeError) as error:
                 raise DataError(f"{name} does not parse: {error}") from error
             if token:
-                return token["content"] if isinstance(token, dict) else token
-        raise DataError('it names no end-of-text token: add {"eos_token": "…"} to a tokenizer_config.json beside it')
+                return str(token["content"] if isinstance(token, dict) else token)
+        raise DataError(
+            'it names no end-of-text token: add {"eos_token": "…"} to a tokenizer_config.json beside it'
+        )
 
 
 @lru_cache(maxsize=2)
