@@ -66,7 +66,7 @@ class ChatTemplate {
   static absl::StatusOr<std::unique_ptr<ChatTemplate>> load(const std::string& folder);
   ~ChatTemplate();
   // `messages_json`: a JSON array of {role, content}. Invalid input, and what the template itself raises, is
-  // InvalidArgument; a template that runs on past a second or so is ResourceExhausted.
+  // InvalidArgument; a template that would run on or grow without end is ResourceExhausted.
   absl::StatusOr<std::string> render(std::string_view messages_json, bool add_generation_prompt) const;
 
  private:
