@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-_CLOSE_SECONDS = 10.0
+_CLOSE_SECONDS = {"FINISHED": 30.0, "FAILED": 5.0, "KILLED": 5.0}
 _Item = tuple[int, int, dict[str, float]]
 
 
@@ -24,6 +24,7 @@ class MlflowTracker:
         self._thread: threading.Thread | None = None
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         if uri:
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # The client's own 7 take minutes.
             self._thread = threading.Thread(target=self._run, args=(uri, run_name, params), daemon=True)
             self._thread.start()
 
@@ -32,11 +33,11 @@ class MlflowTracker:
             self._items.put((int(time.time() * 1000), step, metrics))
 
     def close(self, status: str = "FINISHED") -> None:
-        """Waits a few seconds for what is left to be sent; `status` is MLflow's."""
+        """Waits for what is left to be sent, a few seconds; `status` is FINISHED, FAILED or KILLED."""
         if self._thread is not None:
             self._status = status
             self._items.put(None)
-            self._thread.join(_CLOSE_SECONDS)
+            self._thread.join(_CLOSE_SECONDS[status])
 
     def _run(self, uri: str, run_name: str, params: dict[str, Any]) -> None:
         try:
