@@ -37,7 +37,9 @@ def read_deepspeed_file(path: Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except FileNotFoundError as error:
         raise ExportError(f"{path}: missing: the checkpoint is not whole; take another") from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:
+        raise ExportError(f"{path}: names code that no checkpoint needs, and is refused: {_line(error)}") from error
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise ExportError(f"{path}: truncated, or no DeepSpeed file; take another checkpoint") from error
     if not isinstance(content, dict):
         raise ExportError(f"{path}: expected a dictionary of DeepSpeed's, got {type(content).__name__}")
