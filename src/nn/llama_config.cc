@@ -11,6 +11,7 @@ namespace {
 // Generous; they keep products of two extents far from 64-bit overflow.
 constexpr int64_t kMaxExtent = 1 << 24;
 constexpr int64_t kMaxLayers = 4096;
+constexpr int64_t kMaxHeadDim = 256;  // of zeta::flash_attention_forward
 
 // Keys of Llama's relatives. A folder that sets one was not computed as plain Llama.
 constexpr std::array<std::string_view, 14> kForeignKeys{
@@ -77,9 +78,8 @@ void read_heads(const JsonObject& config, LlamaConfig& out) {
     config.fail("hidden_size", fmt::format("expected a multiple of num_attention_heads = {}", out.num_heads));
   }
   out.head_dim = config.integer("head_dim", 1, kMaxExtent, out.hidden_size / out.num_heads);
-  if (out.head_dim % 2 != 0) {
-    config.fail("head_dim",
-                fmt::format("expected an even head size for rotary embeddings, got {}", out.head_dim));
+  if (out.head_dim % 2 != 0 || out.head_dim > kMaxHeadDim) {
+    config.fail("head_dim", fmt::format("expected an even head_dim ≤ {}, got {}", kMaxHeadDim, out.head_dim));
   }
 }
 
