@@ -50,8 +50,11 @@ def test_causal_reads_no_future():
 def test_state_dict_round_trip():
     first, second = (FlashAttention(32, 4, num_kv_heads=1, bias=False) for _ in range(2))
     assert {name: tuple(t.shape) for name, t in first.state_dict().items()} == {
-        "q_proj.weight": (32, 32), "k_proj.weight": (8, 32), "v_proj.weight": (8, 32), "out_proj.weight": (32, 32),
-    }  # fmt: skip
+        "q_proj.weight": (32, 32),
+        "k_proj.weight": (8, 32),
+        "v_proj.weight": (8, 32),
+        "out_proj.weight": (32, 32),
+    }
     second.load_state_dict(first.state_dict())
     x = torch.randn(1, 3, 32)
     assert torch.equal(first(x), second(x))
@@ -107,11 +110,13 @@ def test_missing_library_is_named(monkeypatch, tmp_path):
 def test_broken_library_is_named(monkeypatch, tmp_path):
     (tmp_path / "libzeta_ops.so").write_bytes(b"\x7fELF, but cut off")
     monkeypatch.setenv("ZETA_LIBRARY_DIR", str(tmp_path))
-    with pytest.raises(ImportError, match="libzeta_ops.so does not load with torch"):
+    with pytest.raises(ImportError, match=r"libzeta_ops\.so does not load with torch"):
         _library.load.__wrapped__()
 
 
 def test_library_for_another_torch_is_refused(monkeypatch):
     monkeypatch.setattr(torch, "__version__", "2.3.4+cpu")
-    with pytest.raises(ImportError, match=r"was built for torch \d.*, and this is torch 2.3.4: install torch=="):
+    with pytest.raises(
+        ImportError, match=r"was built for torch \d.*, and this is torch 2.3.4: install torch=="
+    ):
         _library.load.__wrapped__()
