@@ -40,6 +40,7 @@ class Engine {
 
   const EngineStats& stats() const { return stats_; }
   const GenerationConfig& generation() const { return generation_; }
+  const text::Tokenizer& tokenizer() const { return encoder_.tokenizer(); }
 
  private:
   void run_intake();

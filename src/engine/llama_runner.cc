@@ -4,6 +4,7 @@
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -13,14 +14,24 @@
 namespace zeta::engine {
 namespace {
 
+// Torch's errors carry a backtrace in what(), which is no message for a client.
+template <typename Action>
+void plainly(Action action) {
+  const c10::InferenceMode guard;
+  try {
+    action();
+  } catch (const c10::Error& error) {
+    throw std::runtime_error(error.what_without_backtrace());
+  }
+}
+
 class LlamaCache : public SequenceCache {
  public:
   explicit LlamaCache(nn::KvCache cache) : cache(std::move(cache)) {}
   int64_t size() const override { return cache.size(); }
   size_t bytes() const override { return cache.bytes(); }
   void reserve(int64_t tokens) override {
-    const c10::InferenceMode guard;
-    cache.reserve(tokens);
+    plainly([&] { cache.reserve(tokens); });
   }
 
   nn::KvCache cache;
@@ -44,7 +55,7 @@ class LlamaRunner : public ModelRunner {
 
   // OpenMP keeps the number of threads per calling thread.
   void enter_thread() override {
-    if (num_threads_) at::set_num_threads(*num_threads_);
+    if (num_threads_) at::set_num_threads(static_cast<int>(*num_threads_));
   }
 
   std::unique_ptr<SequenceCache> make_cache(int64_t max_tokens) override {
@@ -56,13 +67,13 @@ class LlamaRunner : public ModelRunner {
     for (const RunnerInput& input : inputs) {
       chunks.push_back({&static_cast<LlamaCache*>(input.cache)->cache, input.tokens, input.wants_logits});
     }
-    logits_ = model_->forward(chunks);
+    plainly([&] { logits_ = model_->forward(chunks); });
     return {logits_.const_data_ptr<float>(), static_cast<size_t>(logits_.numel())};
   }
 
  private:
   std::shared_ptr<const nn::LlamaModel> model_;
-  std::optional<int> num_threads_;
+  std::optional<int64_t> num_threads_;
   int64_t max_model_len_ = 0;
   at::Tensor logits_;
 };

@@ -15,7 +15,7 @@ namespace zeta::engine {
 
 struct LlamaRunnerOptions {
   std::optional<int64_t> max_model_len;  // absent: the model's max_position_embeddings
-  std::optional<int> num_threads;        // of the linear algebra; absent: all cores
+  std::optional<int64_t> num_threads;    // of the linear algebra; absent: all cores
 };
 
 // Throws nn::ModelError when max_model_len exceeds what the model was built for.
