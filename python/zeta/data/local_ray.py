@@ -37,7 +37,7 @@ def local_ray(num_cpus: int) -> Iterator[None]:
         return
     package_root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
-    folder = tempfile.mkdtemp(prefix="zeta-ray-")
+    folder = tempfile.mkdtemp(prefix="zeta-ray-", dir=_short_temporary_folder())
     with _environment({**_ENVIRONMENT, "PYTHONPATH": path}), _sigterm_restored():
         import ray.data
 
@@ -59,6 +59,12 @@ def local_ray(num_cpus: int) -> Iterator[None]:
         finally:
             ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_temporary_folder() -> str:
+    """Ray puts sockets up to 82 characters below; their paths may have 107 bytes."""
+    folder = tempfile.gettempdir()
+    return folder if len(os.fsencode(folder)) <= 24 else "/tmp"
 
 
 def _exit_on_sigterm() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from zeta.data.options import PrepareOptions
 from zeta.data.prepare import prepare
 
 NUM_SHARDS = 5
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -38,7 +39,14 @@ def options(tmp_path: Path, tokenizer_folder: Path, email_sources: Path) -> Prep
 def start_and_kill(options: PrepareOptions, first_note: Path) -> None:
     command = [sys.executable, "-m", "zeta.data", "prepare", "--num-cpus", "1", "--validation-fraction", "0"]
     places = ["--input", *options.inputs, "--output", options.output, "--tokenizer", options.tokenizer]
-    process = subprocess.Popen([*command, *places], stderr=subprocess.DEVNULL)
+    # Ray's own files, which a killed run leaves; its sockets need a short path.
+    with tempfile.TemporaryDirectory(prefix="zeta-", ignore_cleanup_errors=True) as folder:
+        environment = {**os.environ, "TMPDIR": folder}
+        process = subprocess.Popen([*command, *places], stderr=subprocess.DEVNULL, env=environment)
+        wait_and_kill(process, options, first_note)
+
+
+def wait_and_kill(process: subprocess.Popen[bytes], options: PrepareOptions, first_note: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not first_note.exists():
         assert process.poll() is None and time.monotonic() < deadline, "no shard was finished"
