@@ -16,8 +16,9 @@ from transformers.modeling_utils import AttentionInterface
 
 from zeta.nn.functional import flash_attention
 
-# What some models pass to change the scores, and this formula does not have.
-_UNSUPPORTED = ("softcap", "s_aux", "position_bias", "block_indices")
+# What some models pass to change the scores, and this formula does not have. Those that select keys with an indexer
+# put the selection into the mask for "eager" and "sdpa" alone, and pass it as indices to others.
+_UNSUPPORTED = ("softcap", "s_aux", "position_bias", "indices", "block_indices")
 
 
 def register() -> None:
