@@ -61,6 +61,7 @@ class Checkpoints:
         temporary = final.with_name(final.name + ".tmp")
         writer = _SyncingEngine()
         engine.checkpoint_engine = writer
+        engine._copy_recovery_script = _copy_nothing
         try:
             with self._ranks.together():
                 if self._ranks.is_main:
@@ -131,7 +132,8 @@ class _SyncingEngine(TorchCheckpointEngine):
         if self._error is not None:
             return
         try:
-            torch.save(state_dict, path)
+            with open(path, "wb") as file:
+                torch.save(state_dict, file)
             sync(Path(path))
         except (OSError, RuntimeError) as error:
             self._error = error
@@ -139,9 +141,21 @@ class _SyncingEngine(TorchCheckpointEngine):
     def raise_error(self) -> None:
         """Raises the error that `save` met, if any, as a TrainError."""
         if self._error is not None:
-            cause = next((e for e in (self._error, self._error.__context__) if isinstance(e, OSError)), None)
-            text = cause.strerror if cause and cause.strerror else str(self._error).splitlines()[0]
-            raise TrainError(text) from self._error
+            raise TrainError(_root_cause(self._error)) from self._error
+
+
+def _root_cause(error: BaseException) -> str:
+    """What the system said, also where torch reports a failed write as an error of its own."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.strerror:
+            return link.strerror
+        link = link.__cause__ or link.__context__
+    return str(error).splitlines()[0]
+
+
+def _copy_nothing(folder: str) -> None:
+    """In place of DeepSpeed's copy of zero_to_fp32.py: rank 0 alone would fail in it while the others wait."""
 
 
 def _remove(path: Path) -> None:

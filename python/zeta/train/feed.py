@@ -29,14 +29,10 @@ class Feed:
     def __init__(
         self, shards: TokenShards, split: str, seq_len: int, batch_size: int, ranks: Ranks, seed: int
     ) -> None:
-        self._shards, self._split, self._seq_len = shards, split, seq_len
+        self._shards, self._split, self.seq_len = shards, split, seq_len
         self._batch_size, self._ranks, self._seed = batch_size, ranks, seed
         self.seek(Position())
         self.blocks_per_epoch = len(self._blocks) * ranks.world_size
-
-    @property
-    def tokens_per_batch(self) -> int:
-        return self._batch_size * self._seq_len
 
     @property
     def position(self) -> Position:
@@ -47,7 +43,7 @@ class Feed:
         self._epoch, self._read = position.epoch, position.blocks
         self._blocks = self._shards.blocks(
             self._split,
-            self._seq_len,
+            self.seq_len,
             self._ranks.rank,
             self._ranks.world_size,
             self._seed,

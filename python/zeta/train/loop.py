@@ -3,36 +3,21 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import deepspeed
 import torch
 
-from zeta.train.errors import TrainError
+from zeta.train.errors import DivergedError
 from zeta.train.evaluate import Evaluator, perplexity
 from zeta.train.feed import Feed
 from zeta.train.memory import peak_memory_bytes
 from zeta.train.objective import next_token_loss
+from zeta.train.plan import Plan
 from zeta.train.ranks import Ranks
 from zeta.train.recorder import Recorder
-from zeta.train.schedule import CosineSchedule, Limits
 from zeta.train.state import Counters
 from zeta.train.stop import StopRequest
 from zeta.train.throughput import Throughput
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to train and at which steps to do more than train; `*_every` 0 means only at the end.
-
-    `schedule` is None where DeepSpeed's configuration file has a scheduler of its own.
-    """
-
-    limits: Limits
-    schedule: CosineSchedule | None
-    log_every: int
-    eval_every: int
-    save_every: int
 
 
 class Loop:
@@ -64,7 +49,8 @@ class Loop:
         """Returns None at a limit, or why it stopped before one; the last state is saved either way.
 
         Raises:
-            TrainError: the loss is not finite, and nothing was saved; or a checkpoint could not be written.
+            DivergedError: the loss is not finite; nothing of it is saved.
+            TrainError: a checkpoint could not be written.
         """
         stopped = False
         while not stopped and self._progress() < 1.0:
@@ -79,9 +65,7 @@ class Loop:
         self._throughput.begin_step()
         self._set_learning_rate()
         loss, stops = self._share(self._accumulate())
-        tokens = (
-            self._feed.tokens_per_batch * self._engine.gradient_accumulation_steps() * self._ranks.world_size
-        )
+        tokens = self._engine.train_batch_size() * self._feed.seq_len
         self._throughput.end_step(tokens)
         counters = self._counters
         counters.step += 1
@@ -133,13 +117,12 @@ class Loop:
         return False
 
     def _check_finite(self, record: dict[str, float]) -> None:
-        skips_overflow = (
-            self._engine.fp16_enabled()
-        )  # fp16's loss scaling meets, and skips, infinite gradients.
-        bad = [key for key in ("loss", "grad_norm") if not math.isfinite(record[key])]
-        if bad and not (skips_overflow and bad == ["grad_norm"]):
-            raise TrainError(
-                f"{bad[0]} is {record[bad[0]]} at step {record['step']}: training diverged; lower --lr "
+        # fp16's loss scaling provokes infinite gradients and skips their steps.
+        keys = ("loss",) if self._engine.fp16_enabled() else ("loss", "grad_norm")
+        bad = next((key for key in keys if not math.isfinite(record[key])), None)
+        if bad is not None:
+            raise DivergedError(
+                f"{bad} is {record[bad]} at step {record['step']}: training diverged; lower --lr "
                 f"(now {record['lr']:.2e}) or raise --warmup-steps"
             )
 

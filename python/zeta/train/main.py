@@ -24,8 +24,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             print(f"train: error: {error}", file=sys.stderr, flush=True)
         return 1
-    except Exception:
-        traceback.print_exc()
-        sys.stderr.flush()
+    except Exception as error:
+        if _lost_a_rank(error):
+            print(f"train: rank {os.environ['RANK']} ends because another rank did", file=sys.stderr, flush=True)
+        else:
+            traceback.print_exc()
+            sys.stderr.flush()
         os._exit(1)  # Threads that wait for lost ranks would hold up a plain exit.
     return 0
+
+
+def _lost_a_rank(error: Exception) -> bool:
+    """Whether a collective failed because another process is gone; that one has said why, or was killed."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and "gloo" in text and "Connection" in text

@@ -1,6 +1,5 @@
 """One training run, from a parsed command line to its last checkpoint."""
 
-import math
 import shutil
 import sys
 from pathlib import Path
@@ -11,18 +10,18 @@ import deepspeed
 from zeta.train.arguments import Options
 from zeta.train.checkpoint import Checkpoints
 from zeta.train.config import check_config, complete_config, read_config
-from zeta.train.errors import TrainError
+from zeta.train.errors import DivergedError, TrainError
 from zeta.train.evaluate import Evaluator
 from zeta.train.feed import Feed
-from zeta.train.loop import Loop, Plan
+from zeta.train.loop import Loop
 from zeta.train.manifest import RunManifest, check_resumable
 from zeta.train.model import build_model, count_parameters, model_config, parameter_groups
 from zeta.train.output import choose_output
+from zeta.train.plan import Plan, make_plan
 from zeta.train.precision import choose_dtype
 from zeta.train.progress import Progress
 from zeta.train.ranks import Ranks, join_ranks, leave_ranks
 from zeta.train.recorder import Recorder
-from zeta.train.schedule import CosineSchedule, Limits
 from zeta.train.sources import open_shards
 from zeta.train.state import Counters, pack_state, unpack_state
 
@@ -76,7 +75,8 @@ class _Run:
             state = self._checkpoints.load(self._engine, resumed)
             self._counters, position = unpack_state(state)
             self._feed.seek(position)
-        plan = self._plan()
+        steps_per_epoch = self._feed.blocks_per_epoch / self._engine.train_batch_size()
+        plan = make_plan(self._options, self._config, steps_per_epoch)
         recorder = self._open_recorder(plan) if self._ranks.is_main else None
         loop = Loop(
             self._engine, self._feed, self._evaluator, plan, self._counters, self._ranks, recorder, self._save
@@ -85,6 +85,8 @@ class _Run:
         try:
             reason = loop.run()
             status = "KILLED" if reason else "FINISHED"
+        except DivergedError as error:
+            raise TrainError(f"{error}; {self._checkpoints.last_good()}") from error
         finally:
             if recorder is not None:
                 recorder.close(status)
@@ -113,36 +115,19 @@ class _Run:
         )
         return engine
 
-    def _plan(self) -> Plan:
-        options = self._options
-        schedule = None
-        if "scheduler" not in self._config:
-            peak = self._config["optimizer"]["params"].get("lr", 1e-3)
-            schedule = CosineSchedule(peak, options.warmup_steps, options.min_lr_ratio)
-        return Plan(self._limits(), schedule, options.log_every, options.eval_every, options.save_every)
-
-    def _limits(self) -> Limits:
-        """The limits given; one epoch if none is."""
-        options = self._options
-        epochs = options.epochs
-        if options.steps is None and epochs is None and options.max_minutes is None:
-            epochs = 1.0
-        bounds = [] if options.steps is None else [options.steps]
-        if epochs is not None:
-            bounds.append(
-                max(1, math.floor(epochs * self._feed.blocks_per_epoch / self._engine.train_batch_size()))
-            )
-        return Limits(min(bounds, default=None), options.max_minutes and options.max_minutes * 60)
-
     def _open_recorder(self, plan: Plan) -> Recorder:
-        progress = Progress(plan.limits)
-        step_tokens = self._engine.train_batch_size() * self._feed.tokens_per_batch
         facts = {
             "parameters": self._num_parameters,
+            "precision": self._options.params.bitlinear_precision,
+            "flash_attention": self._options.params.use_flash_attn,
             "dtype": self._dtype,
             "ranks": self._ranks.world_size,
-            "tokens_per_step": step_tokens,
+            "tokens_per_step": self._engine.train_batch_size() * self._feed.seq_len,
+            "train_tokens": self._shards.manifest.tokens["train"],
+            "from_step": self._counters.step,
         }
+        progress = Progress(plan.limits)
+        progress.note("train: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
         return Recorder(self._output, self._counters.step, facts, progress)
 
     def _save(self) -> None:

@@ -10,7 +10,11 @@ CONFIG = {
     "train_micro_batch_size_per_gpu": 2,
     "gradient_clipping": 1.0,
     "optimizer": {"type": "AdamW", "params": {"lr": 1e-2, "weight_decay": 0.1}},
-    "zero_optimization": {"stage": 3, "reduce_bucket_size": 100000, "stage3_param_persistence_threshold": 1000},
+    "zero_optimization": {
+        "stage": 3,
+        "reduce_bucket_size": 100000,
+        "stage3_param_persistence_threshold": 1000,
+    },
 }
 
 

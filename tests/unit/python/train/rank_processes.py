@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import sys
@@ -45,8 +46,8 @@ class Job:
         return "".join(log.read_text() for log in self.logs)
 
 
-def start(argv: list[str], folder: Path, world_size: int = 2, environment: dict[str, str] | None = None) -> Job:
-    """Starts the ranks of one run in `folder`."""
+def start(argv: list[str], folder: Path, world_size: int = 2, largest_file: int | None = None) -> Job:
+    """Starts the ranks of one run in `folder`; none may write a file above `largest_file` bytes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -60,14 +61,19 @@ def start(argv: list[str], folder: Path, world_size: int = 2, environment: dict[
             "LOCAL_SIZE": str(world_size),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),
-            **(environment or {}),
         }
-        processes.append(context().Process(target=_rank, args=(argv, str(folder), str(log), variables)))
+        processes.append(
+            context().Process(target=_rank, args=(argv, str(folder), str(log), variables, largest_file))
+        )
         processes[-1].start()
     return Job(processes, logs)
 
 
-def _rank(argv: list[str], folder: str, log: str, variables: dict[str, str]) -> None:
+def _rank(
+    argv: list[str], folder: str, log: str, variables: dict[str, str], largest_file: int | None
+) -> None:
+    if largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     os.environ.update(variables)
     os.chdir(folder)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

@@ -7,7 +7,9 @@ from zeta.train.schedule import CosineSchedule, Limits
 
 def test_warm_up_rises_by_equal_steps_to_the_peak() -> None:
     schedule = CosineSchedule(peak=1.0, warmup_steps=4, min_ratio=0.0)
-    assert [schedule.learning_rate(step, 0.0) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert [schedule.learning_rate(step, 0.0) for step in range(6)] == pytest.approx(
+        [0.2, 0.4, 0.6, 0.8, 1.0, 1.0]
+    )
 
 
 def test_cosine_falls_from_the_peak_to_the_floor() -> None:

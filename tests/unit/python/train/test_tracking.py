@@ -7,7 +7,9 @@ import pytest
 from zeta.train.tracking import MlflowTracker
 
 
-def test_metrics_and_parameters_reach_an_mlflow_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_and_parameters_reach_an_mlflow_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlflow.tracking import MlflowClient
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
@@ -28,7 +30,9 @@ def test_metrics_and_parameters_reach_an_mlflow_store(tmp_path: Path, monkeypatc
     assert [(metric.step, metric.value) for metric in history] == [(1, 3.0), (2, 1.5)]
 
 
-def test_a_dead_server_costs_one_warning(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dead_server_costs_one_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
