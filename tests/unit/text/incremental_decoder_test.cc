@@ -96,6 +96,16 @@ TEST(IncrementalDecoder, ByteFallbackKeepsTheCharactersBeforeAStrayByte) {
   EXPECT_EQ(stream.push_all("\xFF"), "\uFFFD");
 }
 
+// Found by the fuzz test.
+TEST(IncrementalDecoder, TokensWithoutTextDoNotBreakACharacterApart) {
+  ByteTokens stream("byte_level");
+  const int32_t unknown = stream.tokenizer->vocab_size();
+  std::string streamed = stream.push("\x80\xF0");
+  for (int i = 0; i < 40; ++i) streamed += stream.decoder.push(unknown).value();
+  streamed += stream.push("\x9F\x98\x80");
+  EXPECT_EQ(streamed, "\uFFFD😀");
+}
+
 TEST(IncrementalDecoder, StreamsRandomBytesAsTheyDecodeAtOnce) {
   ByteTokens stream("byte_level");
   for (uint32_t seed = 0; seed < 50; ++seed) {
