@@ -16,7 +16,6 @@ _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return 0, 1 for what the user can mend, or 2 for a wrong command line."""
     args = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     from zeta.export.pipeline import export  # torch and transformers take seconds; --help should not
 
     try:
@@ -76,4 +75,5 @@ def _size(text: str) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwind, and so clean up
     sys.exit(main())

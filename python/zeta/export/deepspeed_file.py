@@ -38,7 +38,7 @@ def read_deepspeed_file(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ExportError(f"{path}: missing: the checkpoint is not whole; take another") from error
     except pickle.UnpicklingError as error:
-        raise ExportError(f"{path}: names code that no checkpoint needs, and is refused: {_line(error)}") from error
+        raise ExportError(f"{path}: names code that no checkpoint needs; refused") from error
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise ExportError(f"{path}: truncated, or no DeepSpeed file; take another checkpoint") from error
     if not isinstance(content, dict):

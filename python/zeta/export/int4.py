@@ -9,6 +9,7 @@ from torch import Tensor
 
 from zeta.export.errors import ExportError
 from zeta.quant.pack import pack_int4, unpack_int4
+from zeta.quant.precision import INT4, check_features
 
 
 class Int4:
@@ -23,11 +24,10 @@ class Int4:
         self.group_size = group_size
 
     def check(self, layer: str, shape: torch.Size, has_bias: bool) -> None:
-        if shape[1] % self.group_size:
-            raise ExportError(
-                f"{layer}: expected in_features to be a multiple of group_size {self.group_size} to pack "
-                f"4-bit weights, got {shape[1]}"
-            )
+        try:
+            check_features(shape[1], INT4, self.group_size)
+        except ValueError as error:
+            raise ExportError(f"{layer}: {error}") from error
 
     def encode(self, codes: Tensor, scale: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
         shape = torch.tensor(codes.shape, dtype=torch.int64)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 from torch import Tensor
-from zero3_files import NAME, write_zero3
 
+from zero3_files import NAME, write_zero3
 from zeta.export import ExportError
 from zeta.export.zero3 import Zero3Weights
 
@@ -29,7 +29,9 @@ def test_gathers_what_was_cut(tmp_path: Path, ranks: int) -> None:
     buffers = {"counter": torch.tensor([3, 4])}
     write_zero3(tmp_path, groups, ranks, frozen, buffers, tied={"head": "a"})
     weights = Zero3Weights(tmp_path)
-    expected = {k: v for group in groups for k, v in group.items()} | frozen | buffers | {"head": groups[0]["a"]}
+    expected = (
+        {k: v for group in groups for k, v in group.items()} | frozen | buffers | {"head": groups[0]["a"]}
+    )
     assert weights.shapes == {name: tensor.shape for name, tensor in expected.items()}
     for name, tensor in expected.items():
         assert torch.equal(weights.load(name), tensor), name
@@ -110,7 +112,8 @@ def test_runs_no_code_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / NAME.format(0, "model")
     model = torch.load(path, weights_only=False)
     torch.save(model | {"client": Harmful(str(tmp_path / "harm"))}, path)
-    Zero3Weights(tmp_path)
+    with pytest.raises(ExportError, match="names code that no checkpoint needs; refused"):
+        Zero3Weights(tmp_path)
     assert not (tmp_path / "harm").exists()
 
 
