@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "openai/generation_metrics.h"
-#include "serving/registry.h"
+#include "apps/zeta-server/openai/generation_metrics.h"
+#include "src/serving/registry.h"
 
 namespace zeta::server {
 

@@ -1,9 +1,9 @@
-#include "inference_call.h"
+#include "apps/zeta-server/inference_call.h"
 
 #include <atomic>
 #include <utility>
 
-#include "http/mailbox.h"
+#include "src/http/mailbox.h"
 
 namespace zeta::server {
 namespace {

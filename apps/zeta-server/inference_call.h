@@ -7,9 +7,9 @@
 #include <memory>
 #include <vector>
 
-#include "http/message.h"
-#include "serving/backend.h"
-#include "serving/served_model.h"
+#include "src/http/message.h"
+#include "src/serving/backend.h"
+#include "src/serving/served_model.h"
 
 namespace zeta::server {
 

@@ -1,10 +1,10 @@
-#include "json.h"
+#include "apps/zeta-server/json.h"
 
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/stream_parser.hpp>
 #include <cmath>
 
-#include "base/concat.h"
+#include "src/base/concat.h"
 
 namespace zeta::server {
 namespace {

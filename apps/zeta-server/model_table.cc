@@ -1,4 +1,4 @@
-#include "model_table.h"
+#include "apps/zeta-server/model_table.h"
 
 #include <algorithm>
 #include <array>

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "serving/registry.h"
+#include "src/serving/registry.h"
 
 namespace zeta::server {
 

@@ -1,8 +1,8 @@
-#include "monitoring.h"
+#include "apps/zeta-server/monitoring.h"
 
-#include "base/metrics.h"
-#include "kserve/error.h"
-#include "serving/model_metrics.h"
+#include "src/base/metrics.h"
+#include "apps/zeta-server/kserve/error.h"
+#include "src/serving/model_metrics.h"
 
 namespace zeta::server {
 

@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "context.h"
-#include "http/service.h"
+#include "apps/zeta-server/context.h"
+#include "src/http/service.h"
 
 namespace zeta::server {
 

@@ -1,4 +1,4 @@
-#include "options.h"
+#include "apps/zeta-server/options.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

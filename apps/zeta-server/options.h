@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "base/log.h"
-#include "http/limits.h"
-#include "serving/registry.h"
+#include "src/base/log.h"
+#include "src/http/limits.h"
+#include "src/serving/registry.h"
 
 namespace zeta::server {
 

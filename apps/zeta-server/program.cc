@@ -1,4 +1,4 @@
-#include "program.h"
+#include "apps/zeta-server/program.h"
 
 #include <sys/resource.h>
 
@@ -10,16 +10,16 @@
 #include <string>
 #include <thread>
 
-#include "base/concat.h"
-#include "base/log.h"
-#include "context.h"
-#include "http/server.h"
-#include "kserve/error.h"
-#include "kserve/routes.h"
-#include "model_table.h"
-#include "monitoring.h"
-#include "openai/error.h"
-#include "openai/routes.h"
+#include "src/base/concat.h"
+#include "src/base/log.h"
+#include "apps/zeta-server/context.h"
+#include "src/http/server.h"
+#include "apps/zeta-server/kserve/error.h"
+#include "apps/zeta-server/kserve/routes.h"
+#include "apps/zeta-server/model_table.h"
+#include "apps/zeta-server/monitoring.h"
+#include "apps/zeta-server/openai/error.h"
+#include "apps/zeta-server/openai/routes.h"
 
 namespace zeta::server {
 namespace {

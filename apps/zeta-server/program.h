@@ -1,8 +1,8 @@
 // zeta-server from start to end.
 #pragma once
 
-#include "base/shutdown.h"
-#include "options.h"
+#include "src/base/shutdown.h"
+#include "apps/zeta-server/options.h"
 
 namespace zeta::server {
 

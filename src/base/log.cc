@@ -1,4 +1,4 @@
-#include "base/log.h"
+#include "src/base/log.h"
 
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -11,7 +11,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "base/json_string.h"
+#include "src/base/json_string.h"
 
 namespace zeta::log {
 namespace {

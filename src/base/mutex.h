@@ -5,7 +5,7 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "base/thread_annotations.h"
+#include "src/base/thread_annotations.h"
 
 namespace zeta {
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "base/mutex.h"
+#include "src/base/mutex.h"
 
 namespace zeta {
 

@@ -1,4 +1,4 @@
-#include "http/acceptor.h"
+#include "src/http/acceptor.h"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -11,8 +11,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "base/log.h"
-#include "http/worker.h"
+#include "src/base/log.h"
+#include "src/http/worker.h"
 
 namespace zeta::http {
 namespace {

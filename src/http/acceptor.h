@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "http/server.h"
+#include "src/http/server.h"
 
 namespace zeta::http {
 

@@ -1,4 +1,4 @@
-#include "http/client_watch.h"
+#include "src/http/client_watch.h"
 
 #include <sys/socket.h>
 

@@ -6,7 +6,7 @@
 #include <functional>
 #include <memory>
 
-#include "http/message.h"
+#include "src/http/message.h"
 
 namespace zeta::http {
 

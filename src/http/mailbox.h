@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/mutex.h"
+#include "src/base/mutex.h"
 
 namespace zeta::http {
 

@@ -1,10 +1,10 @@
-#include "http/message.h"
+#include "src/http/message.h"
 
 #include <algorithm>
 #include <charconv>
 #include <stdexcept>
 
-#include "base/json_string.h"
+#include "src/base/json_string.h"
 
 namespace zeta::http {
 

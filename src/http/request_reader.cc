@@ -1,4 +1,4 @@
-#include "http/request_reader.h"
+#include "src/http/request_reader.h"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/redirect_error.hpp>

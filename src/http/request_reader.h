@@ -10,9 +10,9 @@
 #include <string>
 #include <string_view>
 
-#include "http/io_deadline.h"
-#include "http/limits.h"
-#include "http/message.h"
+#include "src/http/io_deadline.h"
+#include "src/http/limits.h"
+#include "src/http/message.h"
 
 namespace zeta::http {
 

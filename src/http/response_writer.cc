@@ -1,4 +1,4 @@
-#include "http/response_writer.h"
+#include "src/http/response_writer.h"
 
 #include <array>
 #include <boost/asio/buffer.hpp>

@@ -1,4 +1,4 @@
-#include "http/router.h"
+#include "src/http/router.h"
 
 #include <utility>
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "http/message.h"
+#include "src/http/message.h"
 
 namespace zeta::http {
 

@@ -1,9 +1,9 @@
-#include "http/server.h"
+#include "src/http/server.h"
 
 #include <algorithm>
 
-#include "http/acceptor.h"
-#include "http/worker.h"
+#include "src/http/acceptor.h"
+#include "src/http/worker.h"
 
 namespace zeta::http {
 namespace {

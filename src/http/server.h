@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "base/mutex.h"
-#include "http/service.h"
+#include "src/base/mutex.h"
+#include "src/http/service.h"
 
 namespace zeta::http {
 

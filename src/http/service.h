@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "http/limits.h"
-#include "http/router.h"
+#include "src/http/limits.h"
+#include "src/http/router.h"
 
 namespace zeta::http {
 

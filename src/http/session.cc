@@ -1,4 +1,4 @@
-#include "http/session.h"
+#include "src/http/session.h"
 
 #include <array>
 #include <boost/asio/buffer.hpp>
@@ -7,8 +7,8 @@
 #include <exception>
 #include <utility>
 
-#include "base/log.h"
-#include "base/request_id.h"
+#include "src/base/log.h"
+#include "src/base/request_id.h"
 
 namespace zeta::http {
 namespace {

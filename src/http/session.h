@@ -7,12 +7,12 @@
 #include <memory>
 #include <string>
 
-#include "http/client_watch.h"
-#include "http/io_deadline.h"
-#include "http/message.h"
-#include "http/request_reader.h"
-#include "http/response_writer.h"
-#include "http/service.h"
+#include "src/http/client_watch.h"
+#include "src/http/io_deadline.h"
+#include "src/http/message.h"
+#include "src/http/request_reader.h"
+#include "src/http/response_writer.h"
+#include "src/http/service.h"
 
 namespace zeta::http {
 

@@ -1,4 +1,4 @@
-#include "http/worker.h"
+#include "src/http/worker.h"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "base/log.h"
+#include "src/base/log.h"
 
 namespace zeta::http {
 namespace {

@@ -11,8 +11,8 @@
 #include <thread>
 #include <unordered_set>
 
-#include "http/service.h"
-#include "http/session.h"
+#include "src/http/service.h"
+#include "src/http/session.h"
 
 namespace zeta::http {
 

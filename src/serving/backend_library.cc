@@ -1,4 +1,4 @@
-#include "serving/backend_library.h"
+#include "src/serving/backend_library.h"
 
 #include <dlfcn.h>
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/concat.h"
+#include "src/base/concat.h"
 
 namespace zeta::serving {
 namespace {

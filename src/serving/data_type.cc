@@ -1,4 +1,4 @@
-#include "serving/data_type.h"
+#include "src/serving/data_type.h"
 
 #include <algorithm>
 #include <iterator>

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string_view>
 
-#include "serving/backend.h"
+#include "src/serving/backend.h"
 
 namespace zeta::serving {
 

@@ -1,9 +1,9 @@
-#include "serving/model_config.h"
+#include "src/serving/model_config.h"
 
 #include <algorithm>
 
 #include "absl/status/status.h"
-#include "base/concat.h"
+#include "src/base/concat.h"
 
 namespace zeta::serving {
 namespace {

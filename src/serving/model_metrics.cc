@@ -1,4 +1,4 @@
-#include "serving/model_metrics.h"
+#include "src/serving/model_metrics.h"
 
 #include <map>
 #include <string>

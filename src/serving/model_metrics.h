@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "serving/registry.h"
+#include "src/serving/registry.h"
 
 namespace zeta::serving {
 

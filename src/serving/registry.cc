@@ -1,4 +1,4 @@
-#include "serving/registry.h"
+#include "src/serving/registry.h"
 
 #include <algorithm>
 #include <atomic>
@@ -7,9 +7,9 @@
 #include <thread>
 #include <utility>
 
-#include "base/concat.h"
-#include "base/log.h"
-#include "serving/backend_library.h"
+#include "src/base/concat.h"
+#include "src/base/log.h"
+#include "src/serving/backend_library.h"
 
 namespace zeta::serving {
 

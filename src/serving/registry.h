@@ -9,9 +9,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/mutex.h"
-#include "serving/repository.h"
-#include "serving/served_model.h"
+#include "src/base/mutex.h"
+#include "src/serving/repository.h"
+#include "src/serving/served_model.h"
 
 namespace zeta::serving {
 

@@ -1,4 +1,4 @@
-#include "serving/repository.h"
+#include "src/serving/repository.h"
 
 #include <algorithm>
 #include <charconv>
@@ -10,8 +10,8 @@
 #include <system_error>
 #include <utility>
 
-#include "base/concat.h"
-#include "serving/model_config.h"
+#include "src/base/concat.h"
+#include "src/serving/model_config.h"
 
 namespace zeta::serving {
 namespace {

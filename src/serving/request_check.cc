@@ -1,13 +1,13 @@
-#include "serving/request_check.h"
+#include "src/serving/request_check.h"
 
 #include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/concat.h"
-#include "serving/data_type.h"
-#include "serving/tensor.h"
+#include "src/base/concat.h"
+#include "src/serving/data_type.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::serving {
 namespace {

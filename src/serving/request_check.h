@@ -2,7 +2,7 @@
 #pragma once
 
 #include "absl/status/status.h"
-#include "serving/backend.h"
+#include "src/serving/backend.h"
 
 namespace zeta::serving {
 

@@ -1,12 +1,12 @@
-#include "serving/served_model.h"
+#include "src/serving/served_model.h"
 
 #include <atomic>
 #include <ctime>
 #include <exception>
 #include <utility>
 
-#include "base/concat.h"
-#include "serving/request_check.h"
+#include "src/base/concat.h"
+#include "src/serving/request_check.h"
 
 namespace zeta::serving {
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "serving/backend.h"
-#include "serving/statistics.h"
+#include "src/serving/backend.h"
+#include "src/serving/statistics.h"
 
 namespace zeta::serving {
 

@@ -1,4 +1,4 @@
-#include "serving/statistics.h"
+#include "src/serving/statistics.h"
 
 namespace zeta::serving {
 

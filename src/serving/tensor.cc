@@ -1,4 +1,4 @@
-#include "serving/tensor.h"
+#include "src/serving/tensor.h"
 
 #include <algorithm>
 #include <bit>
@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "base/concat.h"
+#include "src/base/concat.h"
 
 namespace zeta::serving {
 namespace {

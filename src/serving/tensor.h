@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "serving/backend.h"
+#include "src/serving/backend.h"
 
 namespace zeta::serving {
 

@@ -1,8 +1,8 @@
-#include "kserve/error.h"
+#include "apps/zeta-server/kserve/error.h"
 
 #include <string>
 
-#include "base/json_string.h"
+#include "src/base/json_string.h"
 
 namespace zeta::server::kserve {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "http/message.h"
+#include "src/http/message.h"
 
 namespace zeta::server::kserve {
 

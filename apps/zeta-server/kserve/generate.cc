@@ -1,19 +1,19 @@
-#include "kserve/generate.h"
+#include "apps/zeta-server/kserve/generate.h"
 
 #include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/concat.h"
-#include "base/json_string.h"
-#include "inference_call.h"
-#include "json.h"
-#include "kserve/error.h"
-#include "kserve/infer.h"
-#include "kserve/infer_json.h"
-#include "kserve/tensor_json.h"
-#include "serving/tensor.h"
+#include "src/base/concat.h"
+#include "src/base/json_string.h"
+#include "apps/zeta-server/inference_call.h"
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/kserve/error.h"
+#include "apps/zeta-server/kserve/infer.h"
+#include "apps/zeta-server/kserve/infer_json.h"
+#include "apps/zeta-server/kserve/tensor_json.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::server::kserve {
 namespace {

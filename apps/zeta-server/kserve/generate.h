@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "context.h"
-#include "http/message.h"
+#include "apps/zeta-server/context.h"
+#include "src/http/message.h"
 
 namespace zeta::server::kserve {
 

@@ -1,12 +1,12 @@
-#include "kserve/infer.h"
+#include "apps/zeta-server/kserve/infer.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "base/concat.h"
-#include "inference_call.h"
-#include "kserve/error.h"
-#include "kserve/infer_json.h"
+#include "src/base/concat.h"
+#include "apps/zeta-server/inference_call.h"
+#include "apps/zeta-server/kserve/error.h"
+#include "apps/zeta-server/kserve/infer_json.h"
 
 namespace zeta::server::kserve {
 namespace {

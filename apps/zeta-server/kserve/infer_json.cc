@@ -1,4 +1,4 @@
-#include "kserve/infer_json.h"
+#include "apps/zeta-server/kserve/infer_json.h"
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
@@ -6,11 +6,11 @@
 #include <optional>
 #include <utility>
 
-#include "base/concat.h"
-#include "base/json_string.h"
-#include "json.h"
-#include "kserve/tensor_json.h"
-#include "serving/data_type.h"
+#include "src/base/concat.h"
+#include "src/base/json_string.h"
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/kserve/tensor_json.h"
+#include "src/serving/data_type.h"
 
 namespace zeta::server::kserve {
 namespace {

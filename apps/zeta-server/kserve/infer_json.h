@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "serving/backend.h"
+#include "src/serving/backend.h"
 
 namespace zeta::server::kserve {
 

@@ -1,4 +1,4 @@
-#include "kserve/models.h"
+#include "apps/zeta-server/kserve/models.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -6,10 +6,10 @@
 #include <boost/json/value_from.hpp>
 #include <utility>
 
-#include "json.h"
-#include "kserve/error.h"
-#include "kserve/infer.h"
-#include "serving/data_type.h"
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/kserve/error.h"
+#include "apps/zeta-server/kserve/infer.h"
+#include "src/serving/data_type.h"
 
 namespace zeta::server::kserve {
 namespace {

@@ -1,8 +1,8 @@
 // What the server and its models are, and whether they are ready.
 #pragma once
 
-#include "context.h"
-#include "http/message.h"
+#include "apps/zeta-server/context.h"
+#include "src/http/message.h"
 
 namespace zeta::server::kserve {
 

@@ -1,10 +1,10 @@
-#include "kserve/routes.h"
+#include "apps/zeta-server/kserve/routes.h"
 
 #include <string>
 
-#include "kserve/generate.h"
-#include "kserve/infer.h"
-#include "kserve/models.h"
+#include "apps/zeta-server/kserve/generate.h"
+#include "apps/zeta-server/kserve/infer.h"
+#include "apps/zeta-server/kserve/models.h"
 
 namespace zeta::server::kserve {
 namespace {

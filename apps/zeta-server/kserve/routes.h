@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "context.h"
-#include "http/router.h"
+#include "apps/zeta-server/context.h"
+#include "src/http/router.h"
 
 namespace zeta::server::kserve {
 

@@ -1,4 +1,4 @@
-#include "kserve/tensor_json.h"
+#include "apps/zeta-server/kserve/tensor_json.h"
 
 #include <array>
 #include <charconv>
@@ -8,11 +8,11 @@
 #include <type_traits>
 #include <utility>
 
-#include "base/concat.h"
-#include "base/json_string.h"
-#include "json.h"
-#include "serving/data_type.h"
-#include "serving/tensor.h"
+#include "src/base/concat.h"
+#include "src/base/json_string.h"
+#include "apps/zeta-server/json.h"
+#include "src/serving/data_type.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::server::kserve {
 namespace {

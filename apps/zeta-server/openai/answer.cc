@@ -1,11 +1,11 @@
-#include "openai/answer.h"
+#include "apps/zeta-server/openai/answer.h"
 
 #include <boost/json/array.hpp>
 #include <chrono>
 #include <utility>
 
-#include "json.h"
-#include "openai/error.h"
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/openai/error.h"
 
 namespace zeta::server::openai {
 

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "inference_call.h"
-#include "openai/answer_format.h"
-#include "openai/generation_metrics.h"
-#include "openai/generation_request.h"
+#include "apps/zeta-server/inference_call.h"
+#include "apps/zeta-server/openai/answer_format.h"
+#include "apps/zeta-server/openai/generation_metrics.h"
+#include "apps/zeta-server/openai/generation_request.h"
 
 namespace zeta::server::openai {
 

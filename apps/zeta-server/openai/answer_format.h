@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "openai/text_piece.h"
+#include "apps/zeta-server/openai/text_piece.h"
 
 namespace zeta::server::openai {
 

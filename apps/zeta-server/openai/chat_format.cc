@@ -1,5 +1,5 @@
-#include "json.h"
-#include "openai/answer_format.h"
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/openai/answer_format.h"
 
 namespace zeta::server::openai {
 namespace {

@@ -1,4 +1,4 @@
-#include "openai/chat_request.h"
+#include "apps/zeta-server/openai/chat_request.h"
 
 #include <algorithm>
 #include <boost/json/array.hpp>
@@ -7,12 +7,12 @@
 #include <string>
 #include <utility>
 
-#include "base/concat.h"
-#include "json.h"
-#include "openai/error.h"
-#include "openai/fields.h"
-#include "openai/sampling.h"
-#include "serving/tensor.h"
+#include "src/base/concat.h"
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/openai/error.h"
+#include "apps/zeta-server/openai/fields.h"
+#include "apps/zeta-server/openai/sampling.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::server::openai {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <boost/json/object.hpp>
 
-#include "openai/generation_request.h"
+#include "apps/zeta-server/openai/generation_request.h"
 
 namespace zeta::server::openai {
 

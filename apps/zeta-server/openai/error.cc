@@ -1,9 +1,9 @@
-#include "openai/error.h"
+#include "apps/zeta-server/openai/error.h"
 
 #include <utility>
 
-#include "base/json_string.h"
-#include "kserve/error.h"
+#include "src/base/json_string.h"
+#include "apps/zeta-server/kserve/error.h"
 
 namespace zeta::server::openai {
 namespace {

@@ -1,10 +1,10 @@
-#include "openai/event_stream.h"
+#include "apps/zeta-server/openai/event_stream.h"
 
 #include <boost/json/serialize.hpp>
 #include <utility>
 
-#include "json.h"
-#include "openai/error.h"
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/openai/error.h"
 
 namespace zeta::server::openai {
 namespace {

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "http/message.h"
-#include "inference_call.h"
-#include "openai/answer.h"
+#include "src/http/message.h"
+#include "apps/zeta-server/inference_call.h"
+#include "apps/zeta-server/openai/answer.h"
 
 namespace zeta::server::openai {
 

@@ -1,13 +1,13 @@
-#include "openai/fields.h"
+#include "apps/zeta-server/openai/fields.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
 
-#include "base/concat.h"
-#include "json.h"
-#include "openai/error.h"
+#include "src/base/concat.h"
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/openai/error.h"
 
 namespace zeta::server::openai {
 namespace {

@@ -1,18 +1,18 @@
-#include "openai/generate.h"
+#include "apps/zeta-server/openai/generate.h"
 
 #include <boost/json/serialize.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/concat.h"
-#include "inference_call.h"
-#include "json.h"
-#include "openai/answer.h"
-#include "openai/chat_request.h"
-#include "openai/completion_request.h"
-#include "openai/error.h"
-#include "openai/event_stream.h"
+#include "src/base/concat.h"
+#include "apps/zeta-server/inference_call.h"
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/openai/answer.h"
+#include "apps/zeta-server/openai/chat_request.h"
+#include "apps/zeta-server/openai/completion_request.h"
+#include "apps/zeta-server/openai/error.h"
+#include "apps/zeta-server/openai/event_stream.h"
 
 namespace zeta::server::openai {
 namespace {

@@ -1,4 +1,4 @@
-#include "openai/generation_metrics.h"
+#include "apps/zeta-server/openai/generation_metrics.h"
 
 namespace zeta::server::openai {
 namespace {

@@ -1,4 +1,4 @@
-#include "openai/models.h"
+#include "apps/zeta-server/openai/models.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -6,10 +6,10 @@
 #include <ctime>
 #include <utility>
 
-#include "base/concat.h"
-#include "json.h"
-#include "openai/error.h"
-#include "openai/text_piece.h"
+#include "src/base/concat.h"
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/openai/error.h"
+#include "apps/zeta-server/openai/text_piece.h"
 
 namespace zeta::server::openai {
 namespace {

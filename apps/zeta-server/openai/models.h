@@ -1,8 +1,8 @@
 // GET /v1/models and /v1/models/MODEL.
 #pragma once
 
-#include "context.h"
-#include "http/message.h"
+#include "apps/zeta-server/context.h"
+#include "src/http/message.h"
 
 namespace zeta::server::openai {
 

@@ -1,7 +1,7 @@
-#include "openai/routes.h"
+#include "apps/zeta-server/openai/routes.h"
 
-#include "openai/generate.h"
-#include "openai/models.h"
+#include "apps/zeta-server/openai/generate.h"
+#include "apps/zeta-server/openai/models.h"
 
 namespace zeta::server::openai {
 

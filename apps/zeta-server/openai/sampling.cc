@@ -1,13 +1,13 @@
-#include "openai/sampling.h"
+#include "apps/zeta-server/openai/sampling.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <cstdint>
 #include <limits>
 
-#include "base/concat.h"
-#include "json.h"
-#include "openai/error.h"
+#include "src/base/concat.h"
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/openai/error.h"
 
 namespace zeta::server::openai {
 namespace {

@@ -1,8 +1,8 @@
 // The fields that chat and plain completions have in common.
 #pragma once
 
-#include "openai/fields.h"
-#include "openai/generation_request.h"
+#include "apps/zeta-server/openai/fields.h"
+#include "apps/zeta-server/openai/generation_request.h"
 
 namespace zeta::server::openai {
 

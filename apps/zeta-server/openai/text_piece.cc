@@ -1,11 +1,11 @@
-#include "openai/text_piece.h"
+#include "apps/zeta-server/openai/text_piece.h"
 
 #include <algorithm>
 #include <string_view>
 
-#include "base/concat.h"
-#include "json.h"
-#include "serving/tensor.h"
+#include "src/base/concat.h"
+#include "apps/zeta-server/json.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::server::openai {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "serving/backend.h"
+#include "src/serving/backend.h"
 
 namespace zeta::server::openai {
 

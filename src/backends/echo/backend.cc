@@ -1,12 +1,12 @@
-#include "serving/backend.h"
+#include "src/serving/backend.h"
 
 #include <memory>
 #include <thread>
 
-#include "backends/echo/identity_model.h"
-#include "backends/echo/settings.h"
-#include "backends/echo/text_model.h"
-#include "base/concat.h"
+#include "src/backends/echo/identity_model.h"
+#include "src/backends/echo/settings.h"
+#include "src/backends/echo/text_model.h"
+#include "src/base/concat.h"
 
 namespace zeta::echo {
 namespace {

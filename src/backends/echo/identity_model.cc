@@ -1,4 +1,4 @@
-#include "backends/echo/identity_model.h"
+#include "src/backends/echo/identity_model.h"
 
 #include <utility>
 

@@ -1,4 +1,4 @@
-#include "backends/echo/settings.h"
+#include "src/backends/echo/settings.h"
 
 #include <boost/json.hpp>
 #include <fstream>
@@ -6,8 +6,8 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "base/concat.h"
-#include "serving/data_type.h"
+#include "src/base/concat.h"
+#include "src/serving/data_type.h"
 
 namespace zeta::echo {
 namespace {

@@ -1,13 +1,13 @@
-#include "backends/echo/text_model.h"
+#include "src/backends/echo/text_model.h"
 
 #include <algorithm>
 #include <boost/json.hpp>
 #include <string>
 #include <utility>
 
-#include "backends/echo/text_request.h"
-#include "base/concat.h"
-#include "serving/tensor.h"
+#include "src/backends/echo/text_request.h"
+#include "src/base/concat.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::echo {
 namespace {

@@ -6,9 +6,9 @@
 #include <memory>
 #include <vector>
 
-#include "backends/echo/settings.h"
-#include "backends/echo/ticker.h"
-#include "serving/backend.h"
+#include "src/backends/echo/settings.h"
+#include "src/backends/echo/ticker.h"
+#include "src/serving/backend.h"
 
 namespace zeta::echo {
 

@@ -1,4 +1,4 @@
-#include "backends/echo/text_request.h"
+#include "src/backends/echo/text_request.h"
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -7,8 +7,8 @@
 #include <string_view>
 #include <utility>
 
-#include "base/concat.h"
-#include "serving/tensor.h"
+#include "src/base/concat.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::echo {
 namespace {

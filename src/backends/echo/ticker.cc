@@ -1,4 +1,4 @@
-#include "backends/echo/ticker.h"
+#include "src/backends/echo/ticker.h"
 
 #include <utility>
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <thread>
 
-#include "base/mutex.h"
+#include "src/base/mutex.h"
 
 namespace zeta::echo {
 

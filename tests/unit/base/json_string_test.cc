@@ -1,4 +1,4 @@
-#include "base/json_string.h"
+#include "src/base/json_string.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "base/metrics.h"
+#include "src/base/metrics.h"
 
 #include <gtest/gtest.h>
 #include <prometheus/counter.h>

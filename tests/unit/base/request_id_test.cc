@@ -1,4 +1,4 @@
-#include "base/request_id.h"
+#include "src/base/request_id.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "base/shutdown.h"
+#include "src/base/shutdown.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-#include "http/mailbox.h"
+#include "src/http/mailbox.h"
 
 #include <gtest/gtest.h>
 

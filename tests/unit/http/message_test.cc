@@ -1,4 +1,4 @@
-#include "http/message.h"
+#include "src/http/message.h"
 
 #include <gtest/gtest.h>
 

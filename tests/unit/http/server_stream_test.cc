@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "client.h"
-#include "http/server.h"
+#include "src/http/server.h"
 
 namespace zeta::http {
 namespace {

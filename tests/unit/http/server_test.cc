@@ -1,4 +1,4 @@
-#include "http/server.h"
+#include "src/http/server.h"
 
 #include <gtest/gtest.h>
 

@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
-#include "http/mailbox.h"
-#include "http/server.h"
+#include "src/http/mailbox.h"
+#include "src/http/server.h"
 
 namespace zeta::http {
 

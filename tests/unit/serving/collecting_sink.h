@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/mutex.h"
-#include "serving/backend.h"
+#include "src/base/mutex.h"
+#include "src/serving/backend.h"
 
 namespace zeta::serving {
 

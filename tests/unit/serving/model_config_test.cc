@@ -1,4 +1,4 @@
-#include "serving/model_config.h"
+#include "src/serving/model_config.h"
 
 #include <gtest/gtest.h>
 

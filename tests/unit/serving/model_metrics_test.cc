@@ -1,14 +1,14 @@
-#include "serving/model_metrics.h"
+#include "src/serving/model_metrics.h"
 
 #include <gtest/gtest.h>
 
 #include <memory>
 #include <string>
 
-#include "base/metrics.h"
+#include "src/base/metrics.h"
 #include "collecting_sink.h"
 #include "model_folder.h"
-#include "serving/tensor.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::serving {
 namespace {

@@ -1,4 +1,4 @@
-#include "serving/registry.h"
+#include "src/serving/registry.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "collecting_sink.h"
 #include "model_folder.h"
-#include "serving/tensor.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::serving {
 namespace {

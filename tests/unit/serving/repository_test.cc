@@ -1,4 +1,4 @@
-#include "serving/repository.h"
+#include "src/serving/repository.h"
 
 #include <gtest/gtest.h>
 

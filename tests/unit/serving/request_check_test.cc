@@ -1,11 +1,11 @@
-#include "serving/request_check.h"
+#include "src/serving/request_check.h"
 
 #include <gtest/gtest.h>
 
 #include <functional>
 #include <string>
 
-#include "serving/tensor.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::serving {
 namespace {

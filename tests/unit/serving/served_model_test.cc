@@ -1,4 +1,4 @@
-#include "serving/served_model.h"
+#include "src/serving/served_model.h"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,10 @@
-#include "serving/tensor.h"
+#include "src/serving/tensor.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "serving/data_type.h"
+#include "src/serving/data_type.h"
 
 namespace zeta::serving {
 namespace {
