@@ -64,7 +64,7 @@ void add_model_options(CLI::App& app, Options& options, Typed& typed) {
                  "Setting of a backend: BACKEND,KEY=VALUE (repeatable)")
       ->group(group)
       ->take_all();
-  app.add_option("--backend-directory", options.backend_directory, "Where zeta_backend_*.so are")
+  app.add_option("--backend-directory", options.backend_directory, "Where libzeta_backend_*.so are")
       ->group(group)
       ->capture_default_str();
   app.add_option("--model-load-thread-count", options.load_threads, "Models loaded at once")

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPrefix = "zeta_backend_";
+constexpr std::string_view kPrefix = "libzeta_backend_";
 constexpr std::string_view kSuffix = ".so";
 
 std::string available_backends(const std::string& directory) {
@@ -32,8 +32,6 @@ std::string available_backends(const std::string& directory) {
   return list.empty() ? "none" : list;
 }
 
-std::string_view library_name(std::string_view backend) { return backend == "zeta" ? "generative" : backend; }
-
 bool is_plain_name(std::string_view name) {
   return !name.empty() &&
          name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string_view::npos;
@@ -42,7 +40,7 @@ bool is_plain_name(std::string_view name) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Backend>> open_backend(const std::string& directory, std::string_view name) {
-  const fs::path path = fs::path(directory) / concat(kPrefix, library_name(name), kSuffix);
+  const fs::path path = fs::path(directory) / concat(kPrefix, name, kSuffix);
   std::error_code error;
   if (!is_plain_name(name) || !fs::exists(path, error)) {
     return absl::NotFoundError(concat("unknown backend '", name, "': ", directory, " has ",

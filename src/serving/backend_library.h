@@ -10,8 +10,7 @@
 
 namespace zeta::serving {
 
-// Opens `directory`/zeta_backend_`name`.so and makes its backend; "zeta" is what model repositories call the
-// one in zeta_backend_generative.so. NotFound names the file and the backends
+// Opens `directory`/libzeta_backend_`name`.so and makes its backend. NotFound names the file and the backends
 // that the directory does have; FailedPrecondition carries the loader's complaint. The library is opened with
 // RTLD_LOCAL, so that what it links (torch, protobuf …) stays its own, and is never closed, because libraries
 // with threads and thread-local data cannot be unloaded safely.
