@@ -76,11 +76,12 @@ asio::awaitable<ReadResult> RequestReader::read_header() {
 
 std::optional<ReadResult> RequestReader::check_header() const {
   const auto& request = parser_->get();
-  if (request.version() != 10 && request.version() != 11) {
-    return refuse(505, "HTTP/1.0 and HTTP/1.1 are supported");
-  }
   if (request.version() == 11 && request.count(beast::http::field::host) != 1) {
     return refuse(400, "expected exactly one Host header");
+  }
+  const std::string_view transfer = header("Transfer-Encoding");
+  if (!transfer.empty() && !beast::iequals(transfer, "chunked")) {
+    return refuse(501, "Transfer-Encoding '" + std::string(transfer) + "' is not supported; send chunked");
   }
   const std::string_view encoding = header("Content-Encoding");
   if (!encoding.empty() && encoding != "identity") {
@@ -126,6 +127,7 @@ ReadResult RequestReader::failure(error_code error) const {
     return refuse(
         413, "request body exceeds " + std::to_string(limits_.body_bytes) + " bytes (--http-max-input-size)");
   }
+  if (error == beast::http::error::bad_version) return refuse(505, "HTTP/1.0 and HTTP/1.1 are supported");
   return refuse(400, "malformed HTTP request: " + error.message());
 }
 

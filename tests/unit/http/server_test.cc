@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "src/base/concat.h"
 #include "tests/unit/http/client.h"
 #include "tests/unit/http/test_service.h"
 
@@ -39,10 +40,10 @@ TEST(Server, AnswersPipelinedRequestsInOrder) {
   TestService test;
   Client client(test.port);
   std::string requests, expected;
-  for (int i = 0; i < 50; ++i) requests += post("<" + std::to_string(i) + ">");
+  for (int i = 0; i < 50; ++i) requests += post(concat("<", i, ">"));
   client.send(requests);
   for (int i = 0; i < 50; ++i) {
-    const std::string body = "<" + std::to_string(i) + ">";
+    const std::string body = concat("<", i, ">");
     ASSERT_TRUE(client.read_until(">").ends_with(body)) << i;
   }
 }
