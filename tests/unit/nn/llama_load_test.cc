@@ -14,6 +14,9 @@ constexpr const char* kUp = "model.layers.1.mlp.up_proj";
 
 class LlamaLoad : public FolderTest {
  protected:
+  std::string complaint() const {
+    return message_of<ModelError>([&] { LlamaModel model(folder_); });
+  }
   // What loading says of `golden` with its tensors changed.
   std::string with_tensors(const std::string& golden,
                            const std::function<void(WritableTensors&)>& change) const {
