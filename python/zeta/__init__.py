@@ -10,7 +10,7 @@ from types import ModuleType
 
 __version__ = "0.9.0"
 
-_PARTS = ("data", "export", "nn", "quant", "train")
+_PARTS = ("data", "export", "nn", "quant", "serve", "train")
 
 
 def __getattr__(name: str) -> ModuleType:

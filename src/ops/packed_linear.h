@@ -29,9 +29,9 @@ namespace zeta::ops {
 enum class PackedFormat { kTernary, kInt4 };
 
 // Throws c10::Error unless the arguments fit together. Works on symbolic shapes.
-PackedFormat check_packed_linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& scale,
-                                 const std::optional<at::Tensor>& bias, std::string_view format,
-                                 const c10::SymInt& out_features);
+C10_EXPORT PackedFormat check_packed_linear(const at::Tensor& x, const at::Tensor& packed,
+                                            const at::Tensor& scale, const std::optional<at::Tensor>& bias,
+                                            std::string_view format, const c10::SymInt& out_features);
 
 // Thread-safe.
 C10_EXPORT at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& scale,

@@ -27,22 +27,20 @@ IncrementalDecoder::IncrementalDecoder(const Tokenizer& tokenizer, bool skip_spe
 absl::StatusOr<std::string> IncrementalDecoder::push(int32_t id) {
   window_.push_back(id);
   absl::StatusOr<std::string> text = decode_window();
-  if (!text.ok()) {
+  absl::StatusOr<bool> without_text = text.ok() ? is_without_text(*text) : text.status();
+  if (!without_text.ok() || *without_text) {
     window_.pop_back();
-    return text.status();
+    return without_text.ok() ? absl::StatusOr<std::string>("") : without_text.status();
   }
-  const size_t settled = std::max(settled_size(*text), shown_.size());
-  std::string delta = text->substr(shown_.size(), settled - shown_.size());
-  shown_ += delta;
+  text_ = *std::move(text);
+  const size_t settled = std::max(settled_size(text_), shown_size_);
+  std::string delta = text_.substr(shown_size_, settled - shown_size_);
+  shown_size_ = settled;
 
-  if (settled == text->size() && !delta.empty()) {
-    window_.erase(window_.begin(), window_.begin() + context_size_);
-    context_size_ = window_.size();
-    absl::StatusOr<std::string> context = tokenizer_.decode(window_, skip_special_tokens_);
-    if (!context.ok()) return context.status();
-    shown_ = *std::move(context);
+  if (settled == text_.size() && !delta.empty()) {
+    if (absl::Status status = keep_as_context(); !status.ok()) return status;
   } else if (window_.size() - context_size_ >= kMaxPending) {
-    absl::StatusOr<std::string> rest = shrink_window(*text);
+    absl::StatusOr<std::string> rest = shrink_window();
     if (!rest.ok()) return rest.status();
     delta += *rest;
   }
@@ -50,30 +48,52 @@ absl::StatusOr<std::string> IncrementalDecoder::push(int32_t id) {
 }
 
 absl::StatusOr<std::string> IncrementalDecoder::finish() {
-  absl::StatusOr<std::string> text = decode_window();
-  if (text.ok()) text->erase(0, shown_.size());
+  std::string rest = text_.substr(shown_size_);
   window_.clear();
   context_size_ = 0;
-  shown_.clear();
-  return text;
+  text_.clear();
+  shown_size_ = 0;
+  return rest;
 }
 
-// The text of the window, which begins with `shown_`. Byte fallback turns a whole run of bytes into U+FFFD
-// when its last character is unfinished, those already given out included; the context is dropped then.
+// The text of the window, which begins with what was shown of it. Byte fallback turns a whole run of bytes
+// into U+FFFD while its last character is unfinished, those already given out included; the context is
+// dropped then.
 absl::StatusOr<std::string> IncrementalDecoder::decode_window() {
   absl::StatusOr<std::string> text = tokenizer_.decode(window_, skip_special_tokens_);
-  if (!text.ok() || text->starts_with(shown_)) return text;
+  if (!text.ok() || text->starts_with(text_.substr(0, shown_size_))) return text;
   window_.erase(window_.begin(), window_.begin() + context_size_);
   context_size_ = 0;
-  shown_.clear();
+  text_.clear();
+  shown_size_ = 0;
   return tokenizer_.decode(window_, skip_special_tokens_);
+}
+
+// Whether the last token adds nothing to the window, now or later: a skipped or unknown one. While there is
+// no text it may still be a space that the decoder strips at the start, which puts the next one's off the
+// start.
+absl::StatusOr<bool> IncrementalDecoder::is_without_text(const std::string& text) const {
+  if (text.empty() || text != text_) return false;
+  absl::StatusOr<std::string> alone = tokenizer_.decode({window_.back()}, skip_special_tokens_);
+  if (!alone.ok()) return alone.status();
+  return alone->empty();
+}
+
+absl::Status IncrementalDecoder::keep_as_context() {
+  window_.erase(window_.begin(), window_.begin() + context_size_);
+  context_size_ = window_.size();
+  absl::StatusOr<std::string> text = tokenizer_.decode(window_, skip_special_tokens_);
+  if (!text.ok()) return text.status();
+  text_ = *std::move(text);
+  shown_size_ = text_.size();
+  return absl::OkStatus();
 }
 
 // Forgets tokens that would otherwise wait without end: those without text, or bytes that never become a
 // character. Cuts where the two sides decode apart as they do together, so not inside a character. Returns
 // what this settles.
-absl::StatusOr<std::string> IncrementalDecoder::shrink_window(const std::string& text) {
-  if (text == shown_) {
+absl::StatusOr<std::string> IncrementalDecoder::shrink_window() {
+  if (shown_size_ == text_.size()) {
     window_.resize(context_size_);
     return std::string();
   }
@@ -83,12 +103,13 @@ absl::StatusOr<std::string> IncrementalDecoder::shrink_window(const std::string&
     absl::StatusOr<std::string> tail = tokenizer_.decode({middle, window_.end()}, skip_special_tokens_);
     if (!head.ok()) return head.status();
     if (!tail.ok()) return tail.status();
-    if (*head + *tail != text) continue;
-    const size_t settled = std::max(shown_.size(), head->size());
-    std::string delta = text.substr(shown_.size(), settled - shown_.size());
+    if (*head + *tail != text_) continue;
+    const size_t settled = std::max(shown_size_, head->size());
+    std::string delta = text_.substr(shown_size_, settled - shown_size_);
     window_.erase(window_.begin(), middle);
     context_size_ = 0;
-    shown_ = text.substr(head->size(), settled - head->size());
+    text_ = *std::move(tail);
+    shown_size_ = settled - head->size();
     return delta;
   }
   return finish();

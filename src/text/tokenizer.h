@@ -47,13 +47,16 @@ class IncrementalDecoder {
 
  private:
   absl::StatusOr<std::string> decode_window();
-  absl::StatusOr<std::string> shrink_window(const std::string& text);
+  absl::StatusOr<bool> is_without_text(const std::string& text) const;
+  absl::Status keep_as_context();
+  absl::StatusOr<std::string> shrink_window();
 
   const Tokenizer& tokenizer_;
   bool skip_special_tokens_;
   std::vector<int32_t> window_;  // tokens given out last, as context, then those not yet given out whole
   size_t context_size_ = 0;
-  std::string shown_;  // what was given out of the window's text
+  std::string text_;       // of the window
+  size_t shown_size_ = 0;  // how much of `text_` was given out
 };
 
 // A Jinja chat template as transformers' `apply_chat_template` renders it. Immutable once loaded; every
@@ -66,7 +69,7 @@ class ChatTemplate {
   static absl::StatusOr<std::unique_ptr<ChatTemplate>> load(const std::string& folder);
   ~ChatTemplate();
   // `messages_json`: a JSON array of {role, content}. Invalid input, and what the template itself raises, is
-  // InvalidArgument; a template that runs on past a second or so is ResourceExhausted.
+  // InvalidArgument; a template that would run on or grow without end is ResourceExhausted.
   absl::StatusOr<std::string> render(std::string_view messages_json, bool add_generation_prompt) const;
 
  private:

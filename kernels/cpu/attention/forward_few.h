@@ -14,22 +14,23 @@
 namespace zeta::cpu {
 namespace {
 
-constexpr int64_t kFewRows = 4;  // from 5 on, one vector of rows against a block is cheaper
+constexpr int64_t kFewRows = 4;   // from 5 on, one vector of rows against a block is cheaper
+constexpr int64_t kFewKeys = 48;  // fp32 keys and values of 64 dimensions fit the first-level cache
 
 template <class T>
 struct FewScratch {
   FewScratch(const AttentionShape& s, ScratchCursor cursor)
       : queries(cursor.take<T>(kFewRows * padded(s.head_dim))),
-        keys(cursor.take<T>(kBlockKeys * padded(s.head_dim))),
-        values(cursor.take<T>(kBlockKeys * padded(s.value_dim))),
-        scores(cursor.take<T>(kFewRows * kBlockKeys)),
+        keys(cursor.take<T>(kFewKeys * padded(s.head_dim))),
+        values(cursor.take<T>(kFewKeys * padded(s.value_dim))),
+        scores(cursor.take<T>(kFewRows * kFewKeys)),
         out(cursor.take<T>(kFewRows * padded(s.value_dim))),
         size(cursor.used()) {}
 
   T* queries;  // [row][padded(head_dim)], times scale · log2 e
   T* keys;     // [key][padded(head_dim)], used where keys cannot be read in place
   T* values;
-  T* scores;  // [row][kBlockKeys]
+  T* scores;  // [row][kFewKeys]
   T* out;     // [row][padded(value_dim)]
   T maximum[kFewRows];
   T sum[kFewRows];
@@ -109,10 +110,10 @@ inline void few_keys(const AttentionInputs& in, const RowBlock& rows, KeyBlock b
   const AttentionShape& s = in.shape;
   for (int64_t r = 0; r < rows.count; ++r)
     dot_keys<V>(w.queries + r * padded(s.head_dim), keys, block.count, round_up(s.head_dim, V::kWidth),
-                w.scores + r * kBlockKeys);
-  exclude(in, rows, block, mask, w.scores, kBlockKeys, 1);
+                w.scores + r * kFewKeys);
+  exclude(in, rows, block, mask, w.scores, kFewKeys, 1);
   for (int64_t r = 0; r < rows.count; ++r) {
-    T* scores = w.scores + r * kBlockKeys;
+    T* scores = w.scores + r * kFewKeys;
     const T rescale = softmax_row<V>(scores, block.count, w.maximum[r], w.sum[r]);
     add_values<V>(scores, values, block.count, round_up(s.value_dim, V::kWidth), rescale,
                   w.out + r * padded(s.value_dim));
@@ -160,8 +161,8 @@ inline void forward_few(const AttentionForward& args, const RowBlock& rows, FewS
     w.sum[r] = T(0);
   }
   const int64_t visible = visible_keys(in, rows);
-  for (int64_t first = 0; first < visible; first += kBlockKeys)
-    few_block<V, S>(in, rows, {first, std::min(kBlockKeys, visible - first)}, w);
+  for (int64_t first = 0; first < visible; first += kFewKeys)
+    few_block<V, S>(in, rows, {first, std::min(kFewKeys, visible - first)}, w);
   for (int64_t r = 0; r < rows.count; ++r)
     store_result<S>(args, rows, r, w.out + r * padded(s.value_dim), w.maximum[r], w.sum[r]);
 }

@@ -16,8 +16,8 @@ class FlashAttention(nn.Module):
     Shape:
         - query: `(batch, seq_q, embed_dim)`
         - key, value: `(batch, seq_k, embed_dim)`
-        - mask: bool, broadcastable to `(batch, num_heads, seq_q, seq_k)`, true where a query may attend. A padding
-          mask `(batch, seq_k)` goes in as `mask[:, None, None, :]`.
+        - mask: bool, broadcastable to `(batch, num_heads, seq_q, seq_k)`, true where a query may attend. A
+          padding mask `(batch, seq_k)` goes in as `mask[:, None, None, :]`.
         - output: `(batch, seq_q, embed_dim)`
 
     Args:
@@ -26,8 +26,8 @@ class FlashAttention(nn.Module):
         causal: a query sees keys up to its own position, aligned at the last one.
         num_kv_heads: key and value heads, shared by groups of query heads; `num_heads` where None.
         bias: whether the projections have biases.
-        linear: what the projections are made of, called as `linear(in, out, bias=…, device=…, dtype=…)`; for example
-            `zeta.quant.BitLinear`.
+        linear: what the projections are made of, called as `linear(in, out, bias=…, device=…, dtype=…)`; for
+            example `zeta.quant.BitLinear`.
         device, dtype: of the parameters.
 
     Raises:
@@ -68,14 +68,20 @@ class FlashAttention(nn.Module):
         self.out_proj = linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
 
     def forward(
-        self, query: Tensor, key: Tensor | None = None, value: Tensor | None = None, mask: Tensor | None = None
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Attend from `query` to `key` (`query` where None) and read `value` (`key` where None)."""
         key = query if key is None else key
         value = key if value is None else value
         for name, tensor in (("query", query), ("key", key), ("value", value)):
             if tensor.dim() != 3 or tensor.shape[-1] != self.embed_dim:
-                raise ValueError(f"expected {name} of shape (batch, seq, {self.embed_dim}), got {tuple(tensor.shape)}")
+                raise ValueError(
+                    f"expected {name} of shape (batch, seq, {self.embed_dim}), got {tuple(tensor.shape)}"
+                )
         q = self.q_proj(query).unflatten(-1, (self.num_heads, self.head_dim))
         k = self.k_proj(key).unflatten(-1, (self.num_kv_heads, self.head_dim))
         v = self.v_proj(value).unflatten(-1, (self.num_kv_heads, self.head_dim))

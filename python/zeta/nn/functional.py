@@ -42,8 +42,9 @@ def flash_attention(
         - output: `(batch, seq_q, num_heads, value_dim)`, and lse `(batch, num_heads, seq_q)`
 
     Args:
-        q, k, v: float32, bfloat16, float16 or float64, all alike; any strides. `num_kv_heads` divides `num_heads`:
-            fewer key heads are shared by groups of query heads (GQA, MQA). Head dimensions are at most 256.
+        q, k, v: float32, bfloat16, float16 or float64, all alike; any strides. `num_kv_heads` divides
+            `num_heads`: fewer key heads are shared by groups of query heads (GQA, MQA). Head dimensions are
+            at most 256.
         mask: bool, true where a query may attend; a row that may attend nothing gives 0.
         softmax_scale: `head_dim ** -0.5` where None.
         causal: query `i` sees keys up to `i + seq_k - seq_q` (aligned bottom-right); joins the mask.
@@ -58,7 +59,7 @@ def flash_attention(
 
     References:
         Dao et al., FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness, 2022.
-        Ainslie et al., GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints, 2023.
+        Ainslie et al., GQA: Training Generalized Multi-Query Transformer Models, 2023.
     """
     if softmax_scale is None:
         softmax_scale = max(q.shape[-1], 1) ** -0.5

@@ -1,8 +1,8 @@
 """`attn_implementation="zeta"` for transformers models.
 
-The mask function is transformers' own for `sdpa`: it gives a bool mask (true = attend), or None where the attention is
-plainly causal or plainly full, so that training without padding builds no seq × seq mask. The function must be
-registered beside the attention itself: without it transformers passes no mask and padding is silently ignored.
+The mask function is transformers' own for `sdpa`: it gives a bool mask (true = attend), or None where the
+attention is plainly causal or plainly full, so that training without padding builds no seq × seq mask. It is
+registered beside the attention: without it transformers passes no mask and padding is silently ignored.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from transformers.modeling_utils import AttentionInterface
 
 from zeta.nn.functional import flash_attention
 
-# What some models pass to change the scores, and this formula does not have.
-_UNSUPPORTED = ("softcap", "s_aux", "position_bias", "block_indices")
+# What some models pass to change the scores, and this formula does not have. Those that select keys with an
+# indexer put the selection into the mask for "eager" and "sdpa" alone, and pass it as indices to others.
+_UNSUPPORTED = ("softcap", "s_aux", "position_bias", "indices", "block_indices")
 
 
 def register() -> None:
@@ -65,8 +66,8 @@ def zeta_attention(
         is_causal = getattr(module, "is_causal", True)
     causal = bool(is_causal) and attention_mask is None and seq_q > 1
     if causal and seq_k > seq_q:
-        # The first tokens into an empty static cache: the mask function counts on alignment at the first key, and
-        # what the cache has beyond the queries is not written yet.
+        # The first tokens into an empty static cache: the mask function counts on alignment at the first key,
+        # and what the cache has beyond the queries is not written yet.
         key, value = key[:, :, :seq_q], value[:, :, :seq_q]
     out = flash_attention(
         query.transpose(1, 2),

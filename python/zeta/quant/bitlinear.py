@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from zeta import _library
 from zeta.quant.precision import DEFAULT_GROUP_SIZE, INT4, TERNARY, check_features, check_precision
 
+_library.load()
+
 
 class BitLinear(nn.Linear):
     r"""A drop-in for `torch.nn.Linear` whose forward uses a quantised weight, for quantisation-aware training.
@@ -39,7 +41,6 @@ class BitLinear(nn.Linear):
 
     Raises:
         ValueError: unknown precision, or a `group_size` that does not divide `in_features`.
-        ImportError: the operator library is not installed.
         NotImplementedError: in use, for `torch.func.vmap`.
 
     References:
@@ -101,12 +102,7 @@ class BitLinear(nn.Linear):
         group = f", group_size={self.group_size}" if self.precision == INT4 else ""
         return f"{super().extra_repr()}, precision={self.precision!r}{group}"
 
-    def __setstate__(self, state: dict) -> None:
-        _library.load()
-        super().__setstate__(state)
-
     @staticmethod
     def _check(in_features: int, precision: str, group_size: int) -> None:
         check_precision(precision)
         check_features(in_features, precision, group_size)
-        _library.load()

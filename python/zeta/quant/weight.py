@@ -8,6 +8,8 @@ from torch import Tensor
 from zeta import _library
 from zeta.quant.precision import DEFAULT_GROUP_SIZE, check_features, check_precision
 
+_library.load()
+
 
 def quantize_weight(
     weight: Tensor, precision: str, group_size: int = DEFAULT_GROUP_SIZE
@@ -26,5 +28,4 @@ def quantize_weight(
     """
     check_precision(precision)
     check_features(weight.shape[-1], precision, group_size)
-    _library.load()
     return torch.ops.zeta.quantize_weight(weight.detach(), precision, group_size)

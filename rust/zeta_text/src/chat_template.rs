@@ -10,8 +10,8 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use std::collections::BTreeMap;
 
-/// Bounds one rendering to about a second and 640 MB (64 bytes of text or one instruction each).
-const FUEL: u64 = 10_000_000;
+/// Instructions, or 64 bytes of text each: bounds one rendering to well under a second and 256 MB.
+const FUEL: u64 = 4_000_000;
 const NAME: &str = "chat_template";
 
 pub struct ChatTemplate(Environment<'static>);
@@ -43,6 +43,7 @@ fn environment() -> Result<Environment<'static>, Error> {
     environment.set_unknown_method_callback(call_method);
     environment.add_filter("tojson", tojson);
     environment.add_test("iterable", is_iterable);
+    environment.add_test("sequence", is_sequence);
     environment.add_function("strftime_now", strftime_now);
     environment.add_function("raise_exception", |message: String| -> Result<(), Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
@@ -50,9 +51,14 @@ fn environment() -> Result<Environment<'static>, Error> {
     Ok(environment)
 }
 
-/// As Python's `iter` takes it; MiniJinja's own test also calls `none` iterable.
+/// Jinja2's test, what `iter` takes; MiniJinja's own also takes `none`.
 fn is_iterable(value: &Value) -> bool {
     !value.is_none() && value.try_iter().is_ok()
+}
+
+/// Jinja2's test, what has a length and items; MiniJinja's own takes lists only.
+fn is_sequence(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String | ValueKind::Undefined)
 }
 
 fn parse_messages(json: &str) -> Result<Value, Failure> {

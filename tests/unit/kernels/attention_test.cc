@@ -45,7 +45,8 @@ constexpr double kUnitRoundoff<BFloat16> = 0x1p-8;
 template <>
 constexpr double kUnitRoundoff<Half> = 0x1p-11;
 
-// Storage of S whose rows are spread apart, the gaps full of NaN, which a kernel that reads them would spread.
+// Storage of S whose rows are spread apart, the gaps full of NaN, which a kernel that reads them would
+// spread.
 template <class S>
 struct Strided {
   static constexpr int64_t kGap = 3;

@@ -66,11 +66,12 @@ TEST(IncrementalDecoder, HoldsAnEmojiUntilItsLastByte) {
 }
 
 TEST(IncrementalDecoder, GivesOutTheWholePartOfATokenThatEndsInsideACharacter) {
-  ByteTokens stream("byte_level");
-  // " \xE6" is " æ" to GPT-2's alphabet; the golden vocabulary may not have it, so split the character
-  // elsewhere.
-  EXPECT_EQ(stream.push("x\xE5\xA4\xA9\xE6"), "x天");
-  EXPECT_EQ(stream.finish(), "\uFFFD");
+  const auto tokenizer = golden_tokenizer("byte_level");
+  const boost::json::value vocabulary = golden_json("byte_level/tokenizer.json").at("model").at("vocab");
+  IncrementalDecoder decoder(*tokenizer);
+  // A space and the first byte of a letter.
+  EXPECT_EQ(decoder.push(static_cast<int32_t>(vocabulary.at("ĠÎ").as_int64())).value(), " ");
+  EXPECT_EQ(decoder.finish().value(), "\uFFFD");
 }
 
 TEST(IncrementalDecoder, FinishReplacesAnUnfinishedCharacterAndStartsAnew) {
@@ -93,6 +94,16 @@ TEST(IncrementalDecoder, ByteFallbackKeepsTheCharactersBeforeAStrayByte) {
   ByteTokens stream("byte_fallback");
   EXPECT_EQ(stream.push("é中"), "é中");
   EXPECT_EQ(stream.push_all("\xFF"), "\uFFFD");
+}
+
+// Found by the fuzz test.
+TEST(IncrementalDecoder, TokensWithoutTextDoNotBreakACharacterApart) {
+  ByteTokens stream("byte_level");
+  const int32_t unknown = stream.tokenizer->vocab_size();
+  std::string streamed = stream.push("\x80\xF0");
+  for (int i = 0; i < 40; ++i) streamed += stream.decoder.push(unknown).value();
+  streamed += stream.push("\x9F\x98\x80");
+  EXPECT_EQ(streamed, "\uFFFD😀");
 }
 
 TEST(IncrementalDecoder, StreamsRandomBytesAsTheyDecodeAtOnce) {
@@ -141,14 +152,11 @@ TEST(IncrementalDecoder, EveryPieceIsUtf8WhateverTheTokens) {
 TEST(IncrementalDecoder, MetaspaceStripsTheFirstSpaceOnly) {
   const auto tokenizer = golden_tokenizer("metaspace");
   IncrementalDecoder decoder(*tokenizer);
-  std::vector<std::string> pieces;
-  for (const int32_t id : tokenizer->encode("the mill the mill", false).value()) {
-    pieces.push_back(decoder.push(id).value());
-  }
-  EXPECT_EQ(pieces.front(), "the");
-  std::string joined;
-  for (const std::string& piece : pieces) joined += piece;
-  EXPECT_EQ(joined, "the mill the mill");
+  const std::vector<int32_t> ids = tokenizer->encode("the mill the mill", false).value();
+  std::string streamed = decoder.push(ids.front()).value();
+  EXPECT_EQ(streamed, "the");
+  for (size_t i = 1; i < ids.size(); ++i) streamed += decoder.push(ids[i]).value();
+  EXPECT_EQ(streamed, "the mill the mill");
 }
 
 TEST(IncrementalDecoder, ARefusedIdLeavesTheStreamAsItWas) {

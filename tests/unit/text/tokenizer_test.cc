@@ -70,7 +70,7 @@ TEST(Tokenizer, CountsAddedTokens) {
 
 TEST(Tokenizer, KeepsALongRunOfSpacesWhole) {
   const auto tokenizer = golden_tokenizer("byte_level");
-  const std::string text = "a" + std::string(2'000'000, ' ') + "b";
+  const std::string text = "a" + std::string(200'000, ' ') + "b";
   EXPECT_EQ(tokenizer->decode(tokenizer->encode(text, false).value(), false).value(), text);
 }
 
