@@ -79,7 +79,9 @@ def test_subclasses_are_left_alone() -> None:
 
 
 def test_nothing_matched_says_what_there_is() -> None:
-    with pytest.raises(ValueError, match=r"it has 15 \(model.layers.0.self_attn.q_proj, .*include=\('nothing',\)"):
+    with pytest.raises(
+        ValueError, match=r"it has 15 \(model.layers.0.self_attn.q_proj, .*include=\('nothing',\)"
+    ):
         replace_linear(tiny_llama(), include=["nothing"])
 
 
