@@ -65,7 +65,7 @@ def bench_packed(format: str, width: int, tokens: int) -> None:
     giga = 2 * tokens * width * width / 1e9
     print(
         f"{format:8} M={tokens:<4} {width}×{width}"
-        f"   zeta {ours * 1e3:8.3f} ms {weights.nbytes / ours / 1e9:5.1f} packed GB/s {giga / ours:6.1f} GOP/s"
+        f"  zeta {ours * 1e3:8.3f} ms {giga / ours:6.1f} GOP/s {weights.nbytes / ours / 1e9:5.1f} packed GB/s"
         f"   torch fp32 {rival * 1e3:8.3f} ms {giga / rival:6.1f} GOP/s"
         f"   ×{rival / ours:.2f}   error {error:.1e}"
     )

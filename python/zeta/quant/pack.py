@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def pack_ternary(codes: Tensor) -> Tensor:
-    """Pack ternary codes, four to a byte: byte `r` holds rows `r, r + N/4, r + N/2, r + 3N/4`, low bits first.
+    """Pack ternary codes: byte `r` holds rows `r, r + N/4, r + N/2, r + 3N/4`, low bits first.
 
     Args:
         codes: int8 `(N, K)`, each −1, 0 or 1; N a multiple of 4.

@@ -36,8 +36,8 @@ def check(
     assert y.dtype == x.dtype and y.is_contiguous() and y.shape == (*x.shape[:-1], weight.shape[0])
     used = activation_used(x, PRECISION[format])
     expected = used @ weight.T + (0 if bias is None else bias.double())
-    # Ternary: an exact integer, then 4 roundings of fp32. int4: k + 16 of them on terms of stored codes up to 15
-    # with their offset of 8, where the codes used are at least 1 in 8: at most 23 / 7.5 · max|Ŵ| each.
+    # Ternary: an exact integer, then 4 roundings of fp32. int4: k + 16 of them, on terms of stored codes
+    # up to 15 and their offset of 8, while a group's greatest code is at least 7: 23 / 7 · max|Ŵ| each.
     u, single = ROUNDOFF[x.dtype], ROUNDOFF[torch.float32]
     terms = used.abs() @ weight.abs().T
     if format == "int4":
@@ -103,7 +103,8 @@ import sys, torch
 from test_packed_linear import FORMATS, make, normal
 for format in FORMATS:
     packed, scale, _ = make(format, 12, 200)
-    torch.save(torch.ops.zeta.packed_linear(normal(3, 200, seed=8), packed, scale, None, format, 12), sys.argv[1] + format)
+    y = torch.ops.zeta.packed_linear(normal(3, 200, seed=8), packed, scale, None, format, 12)
+    torch.save(y, sys.argv[1] + format)
 """
 
 
