@@ -8,5 +8,14 @@ set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib;$ORIGIN/../../torch/lib")
 
 # zeta_install(TARGET): put a program or shared object into the wheel.
 function(zeta_install target)
-  install(TARGETS ${target} RUNTIME DESTINATION ${ZETA_INSTALL_BIN} LIBRARY DESTINATION ${ZETA_INSTALL_LIB})
+  install(TARGETS ${target} RUNTIME DESTINATION ${ZETA_INSTALL_BIN} LIBRARY DESTINATION ${ZETA_INSTALL_LIB} COMPONENT wheel)
 endfunction()
+
+# Libraries that a target machine cannot be expected to have travel in the wheel under the name they are linked by.
+function(zeta_bundle_library path)
+  get_filename_component(real ${path} REALPATH)
+  execute_process(COMMAND readelf -d ${real} OUTPUT_VARIABLE dynamic)
+  string(REGEX MATCH "SONAME[^\n]*\\[([^]]+)\\]" _ "${dynamic}")
+  install(FILES ${real} DESTINATION ${ZETA_INSTALL_LIB} RENAME ${CMAKE_MATCH_1} COMPONENT wheel)
+endfunction()
+zeta_bundle_library(${PROMETHEUS_CORE_LIBRARY})

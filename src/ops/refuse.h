@@ -11,8 +11,4 @@ inline void refuse_vmap(const c10::OperatorHandle& op, torch::jit::Stack*) {
                               ": torch.func.vmap is not supported; fold the mapped dimension into the batch");
 }
 
-inline void refuse_double_backward(const c10::OperatorHandle& op, torch::jit::Stack*) {
-  TORCH_CHECK_NOT_IMPLEMENTED(false, op.schema().name(), ": double backward is not supported");
-}
-
 }  // namespace zeta::ops

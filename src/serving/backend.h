@@ -97,6 +97,7 @@ struct TensorMetadata {
   std::string name;
   DataType datatype;
   std::vector<int64_t> shape;  // -1: any
+  bool optional = false;       // of an input: a request may leave it out
 };
 
 struct ModelMetadata {

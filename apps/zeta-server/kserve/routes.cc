@@ -1,0 +1,44 @@
+#include "apps/zeta-server/kserve/routes.h"
+
+#include <string>
+
+#include "apps/zeta-server/kserve/generate.h"
+#include "apps/zeta-server/kserve/infer.h"
+#include "apps/zeta-server/kserve/models.h"
+
+namespace zeta::server::kserve {
+namespace {
+
+using http::Request;
+using http::Response;
+using http::asio::awaitable;
+
+// A handler for what can be answered at once.
+template <class Answer>
+http::Handler at_once(Answer answer) {
+  return [answer](Request& request) -> awaitable<Response> { co_return answer(request); };
+}
+
+}  // namespace
+
+void add_routes(http::Router& router, std::shared_ptr<const Context> context) {
+  router.add("GET", "/v2", at_once([](Request&) { return server_metadata(); }));
+  router.add("GET", "/v2/health/live", at_once([](Request&) { return server_live(); }));
+  router.add("GET", "/v2/health/ready", at_once([context](Request&) { return server_ready(*context); }));
+  router.add("GET", "/health", at_once([context](Request&) { return server_ready(*context); }));
+  router.add("POST", "/v2/repository/index",
+             at_once([context](Request& request) { return repository_index(*context, request); }));
+  for (const std::string path : {"/v2/models/{model}", "/v2/models/{model}/versions/{version}"}) {
+    router.add("GET", path,
+               at_once([context](Request& request) { return model_metadata(*context, request); }));
+    router.add("GET", path + "/ready",
+               at_once([context](Request& request) { return model_ready(*context, request); }));
+    router.add("POST", path + "/infer", [context](Request& request) { return infer(context, request); });
+    router.add("POST", path + "/generate",
+               [context](Request& request) { return generate(context, request); });
+    router.add("POST", path + "/generate_stream",
+               [context](Request& request) { return generate_stream(context, request); });
+  }
+}
+
+}  // namespace zeta::server::kserve

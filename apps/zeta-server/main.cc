@@ -1,0 +1,10 @@
+#include "src/base/shutdown.h"
+#include "apps/zeta-server/options.h"
+#include "apps/zeta-server/program.h"
+
+int main(int argc, char** argv) {
+  const auto parsed = zeta::server::parse_options(argc, argv);
+  if (parsed.exit_code) return *parsed.exit_code;
+  zeta::Shutdown shutdown;
+  return zeta::server::run(parsed.options, shutdown);
+}

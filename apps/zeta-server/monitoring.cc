@@ -1,0 +1,29 @@
+#include "apps/zeta-server/monitoring.h"
+
+#include "src/base/metrics.h"
+#include "apps/zeta-server/kserve/error.h"
+#include "src/serving/model_metrics.h"
+
+namespace zeta::server {
+
+std::shared_ptr<const http::Service> make_metrics_service(const Context& context,
+                                                          const http::Limits& limits) {
+  auto page = std::make_shared<MetricsPage>();
+  page->add(std::make_shared<serving::ModelMetrics>(context.registry));
+  page->add(context.generation_metrics->collectable());
+  auto service = std::make_shared<http::Service>();
+  service->name = "metrics";
+  service->limits = limits;
+  service->error = [](std::string_view, int status, std::string_view message) {
+    return kserve::error_response(status, message);
+  };
+  service->router.add("GET", "/metrics", [page](http::Request&) -> http::asio::awaitable<http::Response> {
+    http::Response response;
+    response.body = page->text();
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    co_return response;
+  });
+  return service;
+}
+
+}  // namespace zeta::server

@@ -1,0 +1,192 @@
+#include "apps/zeta-server/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <string_view>
+#include <thread>
+
+namespace zeta::server {
+namespace {
+
+constexpr char kFooter[] =
+    "Exit codes: 0 ended as asked (SIGTERM, SIGINT); 1 a port could not be had or a model could not be "
+    "loaded;\n"
+    "2 wrong command line, or a folder that it names cannot be read.";
+
+// Options as they are typed, before they get their final types.
+struct Typed {
+  std::vector<std::string> backend_config;
+  std::optional<int64_t> max_num_seqs, threads;
+  double idle_timeout = 75, read_timeout = 30, request_timeout = 0;
+  int64_t exit_timeout = 30;
+  int log_verbose = 0;
+  std::string log_format = "default";
+};
+
+std::string default_backend_directory() {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (program.parent_path().parent_path() / "lib").string();
+}
+
+serving::Parameter to_parameter(const std::string& text) {
+  const char* end = text.data() + text.size();
+  int64_t integer = 0;
+  if (std::from_chars(text.data(), end, integer) == std::from_chars_result{end, {}}) return integer;
+  double number = 0;
+  if (std::from_chars(text.data(), end, number) == std::from_chars_result{end, {}}) return number;
+  if (text == "true" || text == "false") return text == "true";
+  return text;
+}
+
+void add_model_options(CLI::App& app, Options& options, Typed& typed) {
+  const auto group = "Models";
+  app.add_option("--model-repository,--model-store", options.repositories,
+                 "Folder of models in Triton's layout (repeatable)")
+      ->group(group)
+      ->take_all();
+  app.add_option("--model", options.models,
+                 "A Hugging Face folder, or one model of a repository: [NAME=]FOLDER (repeatable)")
+      ->group(group)
+      ->take_all();
+  app.add_option("--max-num-seqs", typed.max_num_seqs, "Backend zeta: most sequences generated at once")
+      ->group(group)
+      ->check(CLI::PositiveNumber);
+  app.add_option("--threads", typed.threads, "Backend zeta: threads that compute")
+      ->group(group)
+      ->check(CLI::PositiveNumber);
+  app.add_option("--backend-config", typed.backend_config,
+                 "Setting of a backend: BACKEND,KEY=VALUE (repeatable)")
+      ->group(group)
+      ->take_all();
+  app.add_option("--backend-directory", options.backend_directory, "Where libzeta_backend_*.so are")
+      ->group(group)
+      ->capture_default_str();
+  app.add_option("--model-load-thread-count", options.load_threads, "Models loaded at once")
+      ->group(group)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--exit-on-error", options.exit_on_error, "End when a model cannot be loaded at start")
+      ->group(group)
+      ->capture_default_str();
+}
+
+void add_http_options(CLI::App& app, Options& options, Typed& typed) {
+  const auto group = "HTTP";
+  app.add_option("--http-port", options.http_port, "Port of KServe v2 and OpenAI; 0: a free one")
+      ->group(group)
+      ->capture_default_str();
+  app.add_option("--http-address", options.http_address, "IP address to listen on")
+      ->group(group)
+      ->capture_default_str();
+  app.add_option("--http-thread-count", options.http_threads, "Threads that serve connections")
+      ->group(group)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--http-max-input-size", options.limits.body_bytes, "Largest request body in bytes")
+      ->group(group)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--max-connections", options.limits.connections, "Connections beyond it get status 503")
+      ->group(group)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--idle-timeout", typed.idle_timeout, "Seconds until an idle connection is closed")
+      ->group(group)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--read-timeout", typed.read_timeout, "Seconds for a request to arrive, plus 1 per 64 KiB")
+      ->group(group)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--request-timeout", typed.request_timeout, "Seconds for an answer; 0: no limit")
+      ->group(group)
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+
+void add_operation_options(CLI::App& app, Options& options, Typed& typed) {
+  const auto metrics = "Metrics";
+  app.add_option("--allow-metrics", options.allow_metrics, "Serve /metrics for Prometheus")
+      ->group(metrics)
+      ->capture_default_str();
+  app.add_option("--metrics-port", options.metrics_port, "Port of /metrics; 0: a free one")
+      ->group(metrics)
+      ->capture_default_str();
+  app.add_option("--metrics-address", options.metrics_address, "IP address of /metrics [as --http-address]")
+      ->group(metrics);
+  const auto operation = "Operation";
+  app.add_option("--exit-timeout-secs", typed.exit_timeout, "Seconds that requests under way get at the end")
+      ->group(operation)
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--log-verbose", typed.log_verbose, "1: a line for each request")
+      ->group(operation)
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--log-format", typed.log_format, "default or json")
+      ->group(operation)
+      ->check(CLI::IsMember({"default", "json"}))
+      ->capture_default_str();
+  app.add_option("--log-file", options.log.file, "Write the log there [standard error]")->group(operation);
+}
+
+void add_backend_config(const std::string& text, Options& options) {
+  const size_t comma = text.find(',');
+  const size_t equals = text.find('=', comma == std::string::npos ? 0 : comma);
+  if (comma == std::string::npos || equals == std::string::npos || comma == 0 || equals == comma + 1) {
+    throw CLI::ValidationError("--backend-config", "expected BACKEND,KEY=VALUE, got '" + text + "'");
+  }
+  options.backend_settings[text.substr(0, comma)][text.substr(comma + 1, equals - comma - 1)] =
+      to_parameter(text.substr(equals + 1));
+}
+
+std::chrono::milliseconds milliseconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+}
+
+void apply(const Typed& typed, Options& options) {
+  for (const std::string& setting : typed.backend_config) add_backend_config(setting, options);
+  auto set = [&](const char* key, const std::optional<int64_t>& value) {
+    if (value) options.backend_settings["zeta"][key] = *value;
+  };
+  set("max_num_seqs", typed.max_num_seqs);
+  set("threads", typed.threads);
+  options.limits.idle_timeout = milliseconds(typed.idle_timeout);
+  options.limits.read_timeout = milliseconds(typed.read_timeout);
+  options.limits.request_timeout = milliseconds(typed.request_timeout);
+  options.exit_timeout = std::chrono::seconds(typed.exit_timeout);
+  if (typed.log_verbose > 0) options.log.level = log::Level::kVerbose;
+  if (typed.log_format == "json") options.log.format = log::Format::kJson;
+  if (options.metrics_address.empty()) options.metrics_address = options.http_address;
+  if (options.repositories.empty() && options.models.empty()) {
+    throw CLI::RequiredError("--model-repository FOLDER or --model [NAME=]FOLDER");
+  }
+}
+
+}  // namespace
+
+ParsedOptions parse_options(int argc, const char* const* argv) {
+  ParsedOptions parsed;
+  Options& options = parsed.options;
+  options.backend_directory = default_backend_directory();
+  options.http_threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8);
+  Typed typed;
+  CLI::App app("zeta-server: serves models over KServe v2 and OpenAI HTTP", "zeta-server");
+  app.footer(kFooter);
+  app.set_version_flag("--version", ZETA_VERSION);
+  add_model_options(app, options, typed);
+  add_http_options(app, options, typed);
+  add_operation_options(app, options, typed);
+  try {
+    app.parse(argc, argv);
+    apply(typed, options);
+  } catch (const CLI::ParseError& error) {
+    parsed.exit_code = app.exit(error) == 0 ? kExitOk : kExitBadUsage;
+  }
+  return parsed;
+}
+
+}  // namespace zeta::server

@@ -1,0 +1,50 @@
+// The command line.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/base/log.h"
+#include "src/http/limits.h"
+#include "src/serving/registry.h"
+
+namespace zeta::server {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;    // a port could not be had, or a model could not be loaded
+inline constexpr int kExitBadUsage = 2;  // the command line, or what it names, is wrong
+
+struct Options {
+  std::vector<std::string> repositories;
+  std::vector<std::string> models;  // FOLDER or NAME=FOLDER
+  std::string backend_directory;
+  serving::ModelRegistry::BackendSettings backend_settings;
+  size_t load_threads = 4;
+  bool exit_on_error = true;
+
+  std::string http_address = "0.0.0.0";
+  uint16_t http_port = 8000;
+  size_t http_threads = 0;
+  http::Limits limits;
+
+  bool allow_metrics = true;
+  std::string metrics_address;  // empty: as http_address
+  uint16_t metrics_port = 8002;
+
+  std::chrono::seconds exit_timeout{30};
+  log::Settings log;
+};
+
+// `exit_code` is set when the program is to end at once: help was asked for, or the line is wrong. What there
+// is to say about it has been printed.
+struct ParsedOptions {
+  Options options;
+  std::optional<int> exit_code;
+};
+ParsedOptions parse_options(int argc, const char* const* argv);
+
+}  // namespace zeta::server

@@ -1,0 +1,170 @@
+#include "apps/zeta-server/program.h"
+
+#include <sys/resource.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "src/base/concat.h"
+#include "src/base/log.h"
+#include "apps/zeta-server/context.h"
+#include "src/http/server.h"
+#include "apps/zeta-server/kserve/error.h"
+#include "apps/zeta-server/kserve/routes.h"
+#include "apps/zeta-server/model_table.h"
+#include "apps/zeta-server/monitoring.h"
+#include "apps/zeta-server/openai/error.h"
+#include "apps/zeta-server/openai/routes.h"
+
+namespace zeta::server {
+namespace {
+
+// A start that cannot succeed: what to say and how to exit.
+struct StartFailure : std::runtime_error {
+  StartFailure(int code, const std::string& message) : std::runtime_error(message), exit_code(code) {}
+  int exit_code;
+};
+
+void must(const absl::Status& status) {
+  if (!status.ok()) throw StartFailure(kExitBadUsage, std::string(status.message()));
+}
+
+// Every connection takes a descriptor, and the usual limit of 1024 is soon reached.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+serving::ModelDescription describe(const std::string& model) {
+  const size_t equals = model.find('=');
+  const bool named = equals != std::string::npos && model.find('/') > equals;
+  return serving::describe_model(named ? model.substr(0, equals) : "",
+                                 named ? model.substr(equals + 1) : model);
+}
+
+std::shared_ptr<serving::ModelRegistry> find_models(const Options& options) {
+  auto registry =
+      std::make_shared<serving::ModelRegistry>(options.backend_directory, options.backend_settings);
+  for (const std::string& folder : options.repositories) {
+    auto models = serving::scan_repository(folder);
+    must(models.status());
+    for (auto& model : *models) must(registry->add(std::move(model)));
+  }
+  for (const std::string& model : options.models) {
+    auto description = describe(model);
+    must(description.status);
+    must(registry->add(std::move(description)));
+  }
+  return registry;
+}
+
+http::Response transport_error(std::string_view path, int status, std::string_view message) {
+  if (!path.starts_with("/v1/")) return kserve::error_response(status, message);
+  return openai::error_response(openai::ApiError(status, std::string(message), "", ""));
+}
+
+std::shared_ptr<const http::Service> make_service(std::shared_ptr<const Context> context,
+                                                  const http::Limits& limits) {
+  auto service = std::make_shared<http::Service>();
+  service->name = "http";
+  service->limits = limits;
+  service->error = transport_error;
+  kserve::add_routes(service->router, context);
+  openai::add_routes(service->router, context);
+  return service;
+}
+
+void listen(http::Server& server, const std::string& address, uint16_t port, const char* flag,
+            std::shared_ptr<const http::Service> service) {
+  try {
+    const std::string name = service->name;
+    const uint16_t bound = server.listen(address, port, std::move(service));
+    log::info("listening", {{"service", name}, {"address", address}, {"port", bound}});
+  } catch (const std::runtime_error& error) {
+    throw StartFailure(kExitFailed, concat(error.what(), "; choose another port with ", flag));
+  }
+}
+
+void listen_all(http::Server& server, const Options& options, const std::shared_ptr<const Context>& context) {
+  listen(server, options.http_address, options.http_port, "--http-port",
+         make_service(context, options.limits));
+  if (!options.allow_metrics) return;
+  listen(server, options.metrics_address, options.metrics_port, "--metrics-port",
+         make_metrics_service(*context, options.limits));
+}
+
+// Loads the models on a thread of its own, so that the server lives meanwhile.
+class Loader {
+ public:
+  Loader(const Options& options, serving::ModelRegistry& registry, Shutdown& shutdown)
+      : thread_([this, &options, &registry, &shutdown] {
+          registry.load_all(options.load_threads);
+          if (options.log.format == log::Format::kText) {
+            std::fputs(model_table(registry.index()).c_str(), stdout);
+            std::fflush(stdout);
+          }
+          failed_ = !registry.ready() && !ending_;
+          if (failed_ && options.exit_on_error)
+            shutdown.request("a model cannot be loaded (--exit-on-error)");
+          if (!failed_) log::info("ready");
+          done_ = true;
+        }) {}
+
+  void end() { ending_ = true; }
+  bool done() const { return done_; }
+  bool failed() const { return failed_; }
+
+ private:
+  std::atomic<bool> ending_{false}, done_{false}, failed_{false};
+  std::jthread thread_;
+};
+
+int serve(const Options& options, Shutdown& shutdown) {
+  auto context = std::make_shared<Context>();
+  context->registry = find_models(options);
+  context->generation_metrics = std::make_shared<openai::GenerationMetrics>();
+  http::Server server(options.http_threads);
+  listen_all(server, options, context);
+  Loader loader(options, *context->registry, shutdown);
+
+  const std::string reason = shutdown.wait();
+  log::info("shutting down", {{"reason", reason}, {"connections", server.connections()}});
+  loader.end();
+  const bool failed = loader.failed() && options.exit_on_error;
+  context->registry->close();
+  const size_t aborted = server.drain(std::chrono::steady_clock::now() + options.exit_timeout);
+  if (aborted != 0) log::warning("requests aborted at the exit timeout", {{"connections", aborted}});
+  if (!loader.done()) {
+    log::warning("a model is still being loaded; ending without it");
+    log::flush();
+    std::_Exit(kExitOk);
+  }
+  context->registry->unload_all();
+  log::info("ended");
+  return failed ? kExitFailed : kExitOk;
+}
+
+}  // namespace
+
+int run(const Options& options, Shutdown& shutdown) {
+  try {
+    log::configure(options.log);
+    raise_descriptor_limit();
+    return serve(options, shutdown);
+  } catch (const StartFailure& failure) {
+    std::fprintf(stderr, "zeta-server: %s\n", failure.what());
+    return failure.exit_code;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "zeta-server: %s\n", error.what());
+    return kExitFailed;
+  }
+}
+
+}  // namespace zeta::server

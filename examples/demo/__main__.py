@@ -1,0 +1,131 @@
+"""From real text to a served model: prepare, train, compare, export, serve, ask.
+
+The text is this Python's standard library. Everything lands in ./demo; a second run reuses what is finished.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bigram import bigram_perplexity
+from completion import complete
+from corpus import HELD_OUT, standard_library, training_arguments
+from curve import draw, read_metric, sparkline
+
+EXAMPLES = Path(__file__).resolve().parent.parent
+PROMPT = 'def read_lines(path, encoding="utf-8"):\n    """Return the lines of a text file."""\n    with open('
+ZETA_PARAMS = "use_flash_attn=true, bitlinear_precision=4bit"
+
+
+def heading(text: str) -> None:
+    print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
+
+
+def run(command: list[str], **environment: str) -> None:
+    """Run one step, showing the command that repeats it; a failure ends the demo with its exit code."""
+    print("$", shlex.join(command), flush=True)
+    done = subprocess.run(command, env={**os.environ, **environment})
+    if done.returncode != 0:
+        sys.exit(f"demo: {command[0]} failed with exit code {done.returncode}; what it said stands above")
+
+
+def prepare(place: Path) -> Path:
+    heading("1/5  Text to tokens")
+    print(f"{standard_library()}, held out: {', '.join(HELD_OUT)}")
+    data = place / "data"
+    run([sys.executable, "-m", "zeta.data", "prepare", *training_arguments(),
+         "--output", str(data), "--tokenizer", "train", "--vocab-size", "4096"])  # fmt: skip
+    return data
+
+
+def train(place: Path, data: Path, minutes: float) -> Path:
+    heading("2/5  Training: BitLinear 4-bit, FlashAttention, DeepSpeed ZeRO-3")
+    import torch
+
+    ranks = {} if torch.cuda.is_available() else {"LOCAL_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    output = place / "run"
+    if (output / "finished").exists():
+        print(f"{output} is finished; remove it to train anew")
+        return output
+    command = ["deepspeed", str(EXAMPLES / "train.py"), "--config", str(EXAMPLES / "ds_config.json"),
+               "--zeta_params", ZETA_PARAMS, "--data", str(data), "--output", str(output),
+               "--max-minutes", str(minutes), "--resume"]  # fmt: skip
+    run(command, **ranks)
+    (output / "finished").touch()
+    return output
+
+
+def compare(place: Path, data: Path, output: Path) -> None:
+    heading("3/5  Against a bigram model, on packages neither has seen")
+    from zeta.data import TokenShards
+
+    shards = TokenShards(str(data))
+    tokens = {split: np.concatenate(list(shards.tokens(split))) for split in ("train", "validation")}
+    bigram = bigram_perplexity(tokens["train"], tokens["validation"], shards.manifest.vocab_size)
+    _, losses = read_metric(output / "metrics.jsonl", "loss")
+    _, validation = read_metric(output / "metrics.jsonl", "validation_loss")
+    perplexity = float(np.exp(validation[-1]))
+    picture = place / "loss.png"
+    draw(output / "metrics.jsonl", picture)
+    print(f"loss {losses[0]:.2f} {sparkline(losses)} {losses[-1]:.2f}   ({picture})")
+    print(f"validation perplexity: Zeta {perplexity:.1f}, bigram (Kneser-Ney) {bigram:.1f}")
+    (place / "perplexity.json").write_text(json.dumps({"zeta": perplexity, "bigram": bigram}))
+    if perplexity >= bigram:
+        sys.exit("demo: the model does not beat the bigram model; was the training cut short?")
+
+
+def export(place: Path, output: Path) -> Path:
+    heading("4/5  Export, packed")
+    model = place / "zeta-demo"
+    run([sys.executable, "-m", "zeta.export", str(output), str(model), "--overwrite"])
+    return model
+
+
+def serve(place: Path, model: Path) -> None:
+    heading("5/5  Serve and ask")
+    from zeta.serve import Server
+
+    with Server(model, port=8000, log=place / "server.log") as server:
+        print(PROMPT, end="", flush=True)
+        answer = complete(server.url, model.name, PROMPT, max_tokens=96)
+    print(
+        f"\n\n{answer.tokens} tokens, first after {1000 * answer.seconds_to_first:.0f} ms, "
+        f"then {answer.tokens_per_second:.0f} tokens/s"
+    )
+    body = json.dumps({"model": model.name, "prompt": PROMPT, "max_tokens": 96, "temperature": 0})
+    heading("Again, by hand")
+    print("tools/run", shlex.join(server.command))
+    print(f"curl -s {server.url}/v1/completions -H 'Content-Type: application/json' -d {shlex.quote(body)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    parser.add_argument(
+        "--place", type=Path, default=Path("demo"), help="folder for all results (default: demo)"
+    )
+    parser.add_argument("--minutes", type=float, default=10, help="time to train (default: 10)")
+    parser.add_argument("--fresh", action="store_true", help="begin anew, removing what --place holds")
+    arguments = parser.parse_args()
+    place = arguments.place.resolve()
+    if arguments.fresh:
+        shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True, exist_ok=True)
+
+    began = time.monotonic()
+    data = prepare(place)
+    output = train(place, data, arguments.minutes)
+    compare(place, data, output)
+    serve(place, export(place, output))
+    print(f"\nThe whole demo took {(time.monotonic() - began) / 60:.1f} minutes.")
+
+
+if __name__ == "__main__":
+    main()

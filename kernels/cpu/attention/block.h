@@ -1,0 +1,81 @@
+// How the work is cut: blocks of query rows against blocks of keys.
+//
+// The query heads that share a kv head are folded into rows: row r of a (batch, kv head) is position r /
+// group, head r % group of the group. So keys and values are read once for the whole group, in prefill and in
+// decoding alike.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/cpu/attention/attention.h"
+
+namespace zeta::cpu {
+namespace {
+
+constexpr int64_t kBlockRows = 96;
+constexpr int64_t kBlockKeys = 96;
+constexpr int64_t kMaxWidth = 8;  // the widest vector type
+
+struct KeyBlock {
+  int64_t first;
+  int64_t count;
+};
+
+struct RowBlock {
+  int64_t batch;
+  int64_t kv_head;
+  int64_t first;
+  int64_t count;
+};
+
+struct Row {
+  int64_t position;
+  int64_t head;
+};
+
+inline int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+inline int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
+inline int64_t group_size(const AttentionShape& s) { return s.num_heads / s.num_kv_heads; }
+inline int64_t row_count(const AttentionShape& s) { return s.seq_q * group_size(s); }
+
+inline Row row_at(const AttentionShape& shape, const RowBlock& block, int64_t r) {
+  const int64_t group = group_size(shape);
+  const int64_t row = block.first + r;
+  return {row / group, block.kv_head * group + row % group};
+}
+
+inline RowBlock row_block(const AttentionShape& shape, int64_t batch, int64_t kv_head, int64_t index) {
+  const int64_t first = index * kBlockRows;
+  return {batch, kv_head, first, std::min(kBlockRows, row_count(shape) - first)};
+}
+
+// Element 0 of a row of q, out or their gradients.
+template <class S>
+inline S* row_data(const AttentionTensor& t, int64_t batch, Row row) {
+  return static_cast<S*>(t.data) + batch * t.batch_stride + row.position * t.seq_stride +
+         row.head * t.head_stride;
+}
+
+// Element 0 of key 0 of k, v or their gradients; further keys follow at seq_stride.
+template <class S>
+inline S* head_data(const AttentionTensor& t, int64_t batch, int64_t head) {
+  return static_cast<S*>(t.data) + batch * t.batch_stride + head * t.head_stride;
+}
+
+// How many keys causality lets a position see.
+inline int64_t visible_keys(const AttentionInputs& in, int64_t position) {
+  if (!in.causal) return in.shape.seq_k;
+  return std::clamp<int64_t>(position + 1 + in.shape.seq_k - in.shape.seq_q, 0, in.shape.seq_k);
+}
+
+inline int64_t visible_keys(const AttentionInputs& in, const RowBlock& block) {
+  return visible_keys(in, row_at(in.shape, block, block.count - 1).position);
+}
+
+// Rows of fp32 scratch are this far apart: whole vectors, and not a power of two, which would crowd one cache
+// set.
+inline int64_t padded(int64_t dim) { return round_up(dim, 2 * kMaxWidth) + 2 * kMaxWidth; }
+
+}  // namespace
+}  // namespace zeta::cpu

@@ -1,0 +1,24 @@
+// What one instruction set offers the dispatcher in attention.cc.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/cpu/attention/attention.h"
+
+namespace zeta::cpu {
+
+template <class Args>
+using RangeKernel = void (*)(const Args&, int64_t begin, int64_t end, void* scratch);
+
+struct AttentionKernels {
+  size_t (*forward_scratch)(const AttentionForward&);  // bytes
+  RangeKernel<AttentionForward> forward;
+  size_t (*backward_scratch)(const AttentionBackward&);
+  RangeKernel<AttentionBackward> backward;
+  RangeKernel<AttentionBackward> reduce;
+};
+
+const AttentionKernels& attention_scalar(ElementType type);
+const AttentionKernels& attention_avx2(ElementType type);  // not float64
+
+}  // namespace zeta::cpu

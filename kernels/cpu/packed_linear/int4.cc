@@ -1,0 +1,52 @@
+#include "kernels/cpu/packed_linear/int4.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/quantize/scale.h"
+
+namespace zeta::cpu {
+namespace scalar {
+namespace {
+
+constexpr int64_t kTileK = 256;
+
+// Columns [k0, k0 + count) of row n, times their scales.
+void unpack(const Int4Linear& args, int64_t n, int64_t k0, int64_t count, float* weights) {
+  const int64_t groups = args.k / args.group_size;
+  for (int64_t k = k0; k < k0 + count; ++k) {
+    const int64_t group = n * groups + k / args.group_size;
+    const float scale = args.scale != nullptr ? args.scale[group]
+                                              : float_from_bits(uint32_t{args.scale_bfloat16[group]} << 16);
+    const uint32_t code = args.packed[(n * args.k + k) / 8] >> 4 * (k % 8) & 15;
+    weights[k - k0] = static_cast<float>(static_cast<int32_t>(code) - 8) * scale;
+  }
+}
+
+}  // namespace
+
+void int4_linear(const Int4Linear& args, int64_t begin, int64_t end) {
+  float weights[kTileK];
+  for (int64_t n = begin; n < end; ++n) {
+    const float bias = args.bias == nullptr ? 0.0f : args.bias[n];
+    for (int64_t m = 0; m < args.m; ++m) args.out[m * args.n + n] = bias;
+    for (int64_t k0 = 0; k0 < args.k; k0 += kTileK) {
+      const int64_t count = std::min(kTileK, args.k - k0);
+      unpack(args, n, k0, count, weights);
+      for (int64_t m = 0; m < args.m; ++m) {
+        const float* x = args.x + m * args.k + k0;
+        float sum = 0;
+        for (int64_t k = 0; k < count; ++k) sum += weights[k] * x[k];
+        args.out[m * args.n + n] += sum;
+      }
+    }
+  }
+}
+
+}  // namespace scalar
+
+void int4_linear(const Int4Linear& args, int64_t begin, int64_t end) {
+  (isa() == Isa::kAvx2 ? avx2::int4_linear : scalar::int4_linear)(args, begin, end);
+}
+
+}  // namespace zeta::cpu

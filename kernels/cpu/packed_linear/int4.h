@@ -1,0 +1,37 @@
+// 4-bit weights, packed as compressed-tensors' `pack-quantized` stores them, times fp32 activations.
+//
+// An int32 holds eight codes + 8 of consecutive columns, low bits first; `group_size` consecutive columns
+// share a scale. They are read where they lie; several rows of activations share one unpacked tile on the
+// stack. Sums are in fp32.
+//
+// No threads. Calls on disjoint ranges may run side by side. One row of activations is rearranged into a
+// buffer of its own size a call (std::bad_alloc).
+#pragma once
+
+#include <cstdint>
+
+namespace zeta::cpu {
+
+// out = x · (c · scale)ᵀ + bias
+struct Int4Linear {
+  const float* x;                  // (m, k)
+  const uint32_t* packed;          // (n, k / 8)
+  const float* scale;              // (n, k / group_size), or null:
+  const uint16_t* scale_bfloat16;  // then the same as bfloat16
+  const float* bias;               // (n), or null
+  float* out;                      // (m, n)
+  int64_t m, n, k;                 // k a positive multiple of group_size
+  int64_t group_size;              // a positive multiple of 8
+};
+
+// Computes columns [begin, end) of out.
+void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);
+
+namespace scalar {
+void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);
+}
+namespace avx2 {
+void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);
+}
+
+}  // namespace zeta::cpu

@@ -1,0 +1,11 @@
+"""Export: from a training checkpoint to a Hugging Face folder with packed weights.
+
+`python -m zeta.export CHECKPOINT OUT` does it by command; docs/formats.md says what the folder holds and
+who reads it.
+"""
+
+from zeta.export.errors import ExportError
+from zeta.export.pipeline import export
+from zeta.export.report import ExportReport
+
+__all__ = ["ExportError", "ExportReport", "export"]

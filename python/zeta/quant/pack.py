@@ -1,0 +1,86 @@
+"""Between int8 codes and the packed layouts that model folders store.
+
+Ternary is Hugging Face's `bitnet` layout, 4-bit is `compressed-tensors`' `pack-quantized`; both bit for bit.
+`torch.ops.zeta.packed_linear` multiplies with the packed forms as they are.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def pack_ternary(codes: Tensor) -> Tensor:
+    """Pack ternary codes, four to a byte: byte `r` holds rows `r, r + N/4, r + N/2, r + 3N/4`, low bits first.
+
+    Args:
+        codes: int8 `(N, K)`, each −1, 0 or 1; N a multiple of 4.
+    Returns:
+        uint8 `(N/4, K)`.
+    Raises:
+        ValueError: wrong dtype, shape or a code out of range.
+    """
+    _check_codes(codes, low=-1, high=1)
+    if codes.shape[0] % 4:
+        raise ValueError(f"expected out_features to be a multiple of 4 to pack ternary codes, got {codes.shape[0]}")
+    quarters = (codes + 1).to(torch.uint8).chunk(4)
+    return quarters[0] | quarters[1] << 2 | quarters[2] << 4 | quarters[3] << 6
+
+
+def unpack_ternary(packed: Tensor) -> Tensor:
+    """Undo `pack_ternary`.
+
+    Args:
+        packed: uint8 `(N/4, K)`.
+    Returns:
+        int8 `(N, K)`.
+    Raises:
+        ValueError: wrong dtype or shape.
+    """
+    _check(packed, torch.uint8, "packed ternary weights")
+    return torch.cat([(packed >> shift & 3).to(torch.int8) - 1 for shift in (0, 2, 4, 6)])
+
+
+def pack_int4(codes: Tensor) -> Tensor:
+    """Pack 4-bit codes, eight to an int32, low bits first, each stored as code + 8.
+
+    Args:
+        codes: int8 `(N, K)`, each in [−8, 7]; K a multiple of 8.
+    Returns:
+        int32 `(N, K/8)`.
+    Raises:
+        ValueError: wrong dtype, shape or a code out of range.
+    """
+    _check_codes(codes, low=-8, high=7)
+    if codes.shape[1] % 8:
+        raise ValueError(f"expected in_features to be a multiple of 8 to pack 4-bit codes, got {codes.shape[1]}")
+    low, high = (codes.contiguous() + 8).view(torch.uint8).unflatten(1, (-1, 2)).unbind(2)
+    return (low | high << 4).view(torch.int32)
+
+
+def unpack_int4(packed: Tensor) -> Tensor:
+    """Undo `pack_int4`.
+
+    Args:
+        packed: int32 `(N, K/8)`.
+    Returns:
+        int8 `(N, K)`.
+    Raises:
+        ValueError: wrong dtype or shape.
+    """
+    _check(packed, torch.int32, "packed 4-bit weights")
+    pairs = packed.contiguous().view(torch.uint8)
+    return torch.stack((pairs & 15, pairs >> 4), dim=2).flatten(1).view(torch.int8) - 8
+
+
+def _check(tensor: Tensor, dtype: torch.dtype, what: str) -> None:
+    if tensor.dtype != dtype or tensor.dim() != 2:
+        raise ValueError(f"expected {what} as {dtype} of 2 dimensions, got {tensor.dtype} {tuple(tensor.shape)}")
+
+
+def _check_codes(codes: Tensor, low: int, high: int) -> None:
+    _check(codes, torch.int8, "codes")
+    if codes.numel() and (codes.amin() < low or codes.amax() > high):
+        raise ValueError(
+            f"expected codes in [{low}, {high}], got [{codes.amin().item()}, {codes.amax().item()}]"
+        )

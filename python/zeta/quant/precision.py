@@ -1,0 +1,44 @@
+"""The precisions that a quantised layer can have, and the one place where their names are checked."""
+
+from __future__ import annotations
+
+import difflib
+
+TERNARY = "1.58bit"
+INT4 = "4bit"
+KNOWN = (TERNARY, INT4)
+
+DEFAULT_GROUP_SIZE = 128
+
+
+def check_precision(precision: str) -> str:
+    """Return `precision` if it is a known one.
+
+    Raises:
+        ValueError: it is not; the message names the known ones and the nearest.
+    """
+    if precision in KNOWN:
+        return precision
+    known = ", ".join(repr(name) for name in KNOWN)
+    near = difflib.get_close_matches(str(precision), KNOWN, n=1, cutoff=0.3)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"expected precision to be one of {known}, got {precision!r}{hint}")
+
+
+def check_features(in_features: int, precision: str, group_size: int) -> None:
+    """Check that a weight with `in_features` columns can be quantised in groups of `group_size`.
+
+    Ternary weights have one scale a tensor and take any size.
+
+    Raises:
+        ValueError: `group_size` is no positive multiple of 8 or does not divide `in_features`.
+    """
+    if precision != INT4:
+        return
+    if group_size <= 0 or group_size % 8:
+        raise ValueError(f"expected group_size to be a positive multiple of 8, got {group_size}")
+    if in_features % group_size:
+        raise ValueError(
+            f"expected in_features to be a multiple of group_size {group_size}, got {in_features}; "
+            "choose a group_size that divides it"
+        )

@@ -1,0 +1,112 @@
+"""DeepSpeed's configuration file: read, completed, and checked by DeepSpeed itself."""
+
+import copy
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+from zeta.train.errors import TrainError
+
+_SECTIONS = ("zero_optimization", "optimizer", "scheduler", "bf16", "fp16")
+_DEFAULT_OPTIMIZER = {"type": "AdamW", "params": {"lr": 1e-3, "betas": [0.9, 0.95], "weight_decay": 0.1}}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Reads a JSON object from `path`; raises TrainError if there is none."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainError(f"--config {path}: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise TrainError(f"--config {path}: not valid JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise TrainError(f"--config {path}: expected a JSON object, got {type(config).__name__}")
+    for key in _SECTIONS:
+        if not isinstance(config.get(key, {}), dict):
+            raise TrainError(f"--config {path}: {key} must be a JSON object, got {config[key]!r}")
+    return config
+
+
+def requested_dtype(config: dict[str, Any]) -> str | None:
+    """The dtype that the configuration file itself asks for: `bf16`, `fp16`, or None if it leaves it open."""
+    for dtype in ("bf16", "fp16"):
+        section = config.get(dtype)
+        if isinstance(section, dict) and section.get("enabled") is True:
+            return dtype
+    return None
+
+
+def complete_config(config: dict[str, Any], dtype: str, lr: float | None) -> dict[str, Any]:
+    """Returns a copy with the arithmetic, the optimizer and the peak learning rate settled.
+
+    Adam is PyTorch's own unless the file says `"torch_adam": false` or offloads the optimizer: DeepSpeed's
+    fused and CPU versions are compiled on first use, for which not every machine has a compiler.
+    """
+    config = copy.deepcopy(config)
+    if dtype == "bf16":
+        config["bf16"] = {**config.get("bf16", {}), "enabled": True}
+    optimizer = config.setdefault("optimizer", copy.deepcopy(_DEFAULT_OPTIMIZER))
+    params = optimizer.setdefault("params", {})
+    offloads = "offload_optimizer" in config.get("zero_optimization", {})
+    if str(optimizer.get("type")).lower() in ("adam", "adamw") and not offloads:
+        params.setdefault("torch_adam", True)
+    if lr is not None:
+        params["lr"] = lr
+    return config
+
+
+def check_config(config: dict[str, Any], path: Path) -> int:
+    """Has DeepSpeed parse `config` for this job's world size; returns the micro-batch size of a rank.
+
+    Raises:
+        TrainError: what DeepSpeed refuses, a key that DeepSpeed never looks at, or a ZeRO stage other than 3.
+    """
+    from deepspeed.runtime.config import DeepSpeedConfig, DeepSpeedConfigError
+
+    watched = _Watched(config)
+    try:
+        parsed = DeepSpeedConfig(watched)
+    except (AssertionError, ValueError, TypeError, KeyError, AttributeError, DeepSpeedConfigError) as error:
+        raise TrainError(f"--config {path}: {_first_line(error)}") from error
+    for key in config:
+        if key not in watched.read:
+            raise TrainError(f"--config {path}: DeepSpeed knows no key {key!r}{_nearest(key, watched.read)}")
+    if parsed.zero_optimization_stage != 3:
+        raise TrainError(
+            f"--config {path}: expected zero_optimization.stage 3, got {parsed.zero_optimization_stage}"
+        )
+    return parsed.train_micro_batch_size_per_gpu
+
+
+class _Watched(dict[str, Any]):
+    """A dictionary that remembers which keys were asked for: the keys that a reader knows."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.read: set[str] = set()
+
+    def __contains__(self, key: object) -> bool:
+        self.read.add(str(key))
+        return super().__contains__(key)
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.read.add(key)
+        return super().get(key, default)
+
+
+def _nearest(key: str, known: set[str]) -> str:
+    match = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]}?" if match else ""
+
+
+def _first_line(error: Exception) -> str:
+    """pydantic spreads one mistake over several lines; the first three say all."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (
+        ": ".join(lines[1:3]) if len(lines) >= 3 and "validation error" in lines[0] else " ".join(lines[:1])
+    )

@@ -1,0 +1,13 @@
+"""The exceptions that a user of training is meant to read."""
+
+
+class TrainError(Exception):
+    """A mistake in what the caller gave: a file, a flag, a value.
+
+    Its message is one line that names the thing, the value, the limit and the fix. `main` prints it without a
+    traceback and exits with 1; every other exception is a defect and keeps its traceback.
+    """
+
+
+class DivergedError(TrainError):
+    """The loss or the gradients are no longer finite; the state of the run is of no use."""

@@ -1,0 +1,40 @@
+"""The program behind `examples/train.py`."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from zeta.train.arguments import parse_arguments
+from zeta.train.errors import TrainError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trains as the command line says and returns the exit code.
+
+    0: finished, or stopped by SIGTERM or SIGINT after saving. 1: a mistake of the caller's, printed as one
+    line on each machine. 2: a wrong command line. A defect of ours ends with a traceback and code 1.
+    """
+    try:
+        options = parse_arguments(argv)
+        from zeta.train.run import run  # Late, so that --help and a wrong flag need no torch.
+
+        run(options)
+    except TrainError as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(f"train: error: {error}", file=sys.stderr, flush=True)
+        return 1
+    except Exception as error:
+        if _lost_a_rank(error):
+            print(f"train: rank {os.environ['RANK']} ends because another rank did", file=sys.stderr, flush=True)
+        else:
+            traceback.print_exc()
+            sys.stderr.flush()
+        os._exit(1)  # Threads that wait for lost ranks would hold up a plain exit.
+    return 0
+
+
+def _lost_a_rank(error: Exception) -> bool:
+    """Whether a collective failed because another process is gone; that one has said why, or was killed."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and "gloo" in text and "Connection" in text

@@ -1,0 +1,73 @@
+"""`zeta.json` beside a checkpoint's weights: what was trained, and whether another run can go on from it."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import LlamaConfig
+
+from zeta.train.errors import TrainError
+
+_FIXED = ("precision", "group_size", "dtype", "world_size", "data")
+_SHAPE = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "tie_word_embeddings",
+)
+
+
+@dataclass(frozen=True)
+class RunManifest:
+    """The facts of a checkpoint that its other files do not tell; `data` is the shards' fingerprint."""
+
+    precision: str
+    group_size: int
+    use_flash_attn: bool
+    dtype: str
+    world_size: int
+    data: str
+    step: int
+    tokens: int
+
+    def write(self, folder: Path) -> None:
+        text = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        (folder / "zeta.json").write_text(text, encoding="utf-8")
+
+
+def check_resumable(checkpoint: Path, now: RunManifest, config: LlamaConfig, universal: bool) -> None:
+    """Refuses to go on from a checkpoint whose weights or data mean something else in this run.
+
+    Args:
+        universal: DeepSpeed loads a universal checkpoint, which fits any number of ranks.
+
+    Raises:
+        TrainError: names the first difference.
+    """
+    try:
+        before = json.loads((checkpoint / "zeta.json").read_text(encoding="utf-8"))
+        shape = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainError(f"cannot resume from {checkpoint}: {error}") from error
+    for key in _SHAPE:
+        _check_same(checkpoint, key, shape.get(key), getattr(config, key))
+    for key in _FIXED:
+        if key == "world_size" and universal:
+            continue
+        _check_same(checkpoint, key, before.get(key), getattr(now, key))
+
+
+def _check_same(checkpoint: Path, key: str, before: object, now: object) -> None:
+    if before == now:
+        return
+    fix = "start this run as the last one"
+    if key == "world_size":
+        fix = "start as many ranks, or convert it with ds_to_universal.py and set checkpoint.load_universal"
+    raise TrainError(
+        f"cannot resume from {checkpoint}: it was trained with {key} {before}, now it is {now}: {fix}"
+    )

@@ -1,0 +1,85 @@
+#include "src/nn/quantization.h"
+
+#include <algorithm>
+
+namespace zeta::nn {
+namespace {
+
+constexpr int64_t kMaxGroup = 1 << 20;
+
+bool any_matches(const std::vector<ModulePattern>& patterns, const std::string& module) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const auto& p) { return p.matches(module); });
+}
+
+void require_absent(const JsonObject& object, std::string_view key) {
+  if (object.has(key)) object.fail(key, "not supported");
+}
+
+}  // namespace
+
+Quantization::Quantization(const JsonObject& config) {
+  const auto quantization = config.object("quantization_config");
+  if (!quantization) return;
+  const std::string method = quantization->one_of("quant_method", {"bitnet", "compressed-tensors"});
+  method == "bitnet" ? read_bitnet(*quantization) : read_compressed_tensors(*quantization);
+}
+
+void Quantization::read_bitnet(const JsonObject& quantization) {
+  format_ = WeightFormat::kTernary;
+  const std::string linear =
+      quantization.one_of("linear_class", {"autobitlinear", "bitlinear"}, std::string("bitlinear"));
+  ternary_scale_ = linear == "bitlinear" ? TernaryScale::kDivides : TernaryScale::kMultiplies;
+  if (linear == "autobitlinear") {
+    quantization.one_of("quantization_mode", {"offline"}, std::string("offline"));
+  }
+  if (quantization.boolean("use_rms_norm", false)) quantization.fail("use_rms_norm", "not supported");
+  targets_ = {ModulePattern::compressed_tensors("Linear", quantization.where())};
+  if (!quantization.has("modules_to_not_convert")) {
+    excluded_ = {ModulePattern::compressed_tensors("lm_head", quantization.where())};
+  }
+  for (const std::string& text : quantization.strings("modules_to_not_convert")) {
+    excluded_.push_back(ModulePattern::transformers(text, quantization.where()));
+  }
+}
+
+void Quantization::read_compressed_tensors(const JsonObject& quantization) {
+  format_ = WeightFormat::kInt4;
+  require_absent(quantization, "kv_cache_scheme");
+  for (std::string_view key : {"sparsity_config", "transform_config"}) {
+    const auto extra = quantization.object(key);
+    if (extra && !extra->raw().empty() && extra->string("format", "") != "dense") {
+      quantization.fail(key, "not supported");
+    }
+  }
+  const JsonObject groups = quantization.required_object("config_groups");
+  if (groups.raw().size() != 1) quantization.fail("config_groups", "expected exactly one group");
+  const JsonObject group = groups.required_object(std::string_view(groups.raw().begin()->key()));
+  const JsonObject& with_format = group.has("format") ? group : quantization;
+  with_format.one_of("format", {"pack-quantized"});
+  require_absent(group, "input_activations");
+  require_absent(group, "output_activations");
+  read_scheme(group.required_object("weights"));
+  for (const std::string& text : group.strings("targets")) {
+    targets_.push_back(ModulePattern::compressed_tensors(text, group.where()));
+  }
+  for (const std::string& text : quantization.strings("ignore")) {
+    excluded_.push_back(ModulePattern::compressed_tensors(text, quantization.where()));
+  }
+}
+
+void Quantization::read_scheme(const JsonObject& weights) {
+  if (weights.integer("num_bits", 1, 64) != 4) weights.fail("num_bits", "not supported; expected 4");
+  weights.one_of("type", {"int"}, std::string("int"));
+  weights.one_of("strategy", {"group"});
+  if (!weights.boolean("symmetric", true)) weights.fail("symmetric", "not supported; expected true");
+  if (weights.boolean("dynamic", false)) weights.fail("dynamic", "not supported; expected false");
+  if (weights.has("actorder")) weights.one_of("actorder", {"weight", "static"});
+  group_size_ = weights.integer("group_size", 1, kMaxGroup);
+}
+
+WeightFormat Quantization::format_of(const std::string& module) const {
+  const bool packed = any_matches(targets_, module) && !any_matches(excluded_, module);
+  return packed ? format_ : WeightFormat::kDense;
+}
+
+}  // namespace zeta::nn

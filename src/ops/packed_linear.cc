@@ -1,0 +1,157 @@
+#include "src/ops/packed_linear.h"
+
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
+#include <torch/library.h>
+
+#include "src/ops/linear_shape.h"
+#include "src/ops/quantized_linear.h"
+#include "src/ops/refuse.h"
+
+namespace zeta::ops {
+
+using at::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+
+Tensor packed_linear(const Tensor& x, const Tensor& packed, const Tensor& scale, const OptionalTensor& bias,
+                     std::string_view format, c10::SymInt out_features) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("zeta::packed_linear", "")
+                             .typed<decltype(packed_linear)>();
+  return op.call(x, packed, scale, bias, format, std::move(out_features));
+}
+
+namespace {
+
+void check_types(const Tensor& x, const Tensor& packed, const Tensor& scale, const OptionalTensor& bias) {
+  const auto type = x.scalar_type();
+  TORCH_CHECK(type == at::kFloat || at::isReducedFloatingType(type),
+              "expected x of float32, bfloat16 or float16, got ", type);
+  TORCH_CHECK(scale.scalar_type() == at::kFloat || scale.scalar_type() == at::kBFloat16,
+              "expected scale of float32 or bfloat16, got ", scale.scalar_type());
+  TORCH_CHECK(!bias || at::isFloatingType(bias->scalar_type()), "expected bias of a floating dtype, got ",
+              bias->scalar_type());
+  for (const Tensor& tensor : {packed, scale}) {
+    TORCH_CHECK(tensor.device() == x.device(), "expected packed and scale on ", x.device(),
+                ", where x is, got ", tensor.device());
+  }
+  TORCH_CHECK(packed.is_contiguous(), "expected packed to be contiguous, got strides ", packed.sym_strides());
+}
+
+void check_packed(const Tensor& packed, at::ScalarType dtype, const c10::SymInt& rows) {
+  TORCH_CHECK(packed.scalar_type() == dtype && packed.dim() == 2, "expected packed of ", dtype,
+              " and 2 dimensions, got ", packed.scalar_type(), " and ", packed.dim());
+  TORCH_SYM_CHECK(packed.sym_size(0).sym_eq(rows), "expected packed of ", rows, " rows, got ",
+                  packed.sym_size(0));
+  TORCH_SYM_CHECK(packed.sym_numel().sym_gt(0),
+                  "expected out_features ≥ 1 and in_features ≥ 1, got packed of ", packed.sym_sizes());
+}
+
+void check_ternary(const Tensor& packed, const Tensor& scale, const c10::SymInt& out_features) {
+  TORCH_SYM_CHECK((out_features % 4).sym_eq(0),
+                  "expected out_features to be a multiple of 4 for ternary, got ", out_features);
+  check_packed(packed, at::kByte, out_features / 4);
+  TORCH_SYM_CHECK(packed.sym_size(1).sym_lt(int64_t{1} << 23), "expected in_features < 2²³ for ternary, got ",
+                  packed.sym_size(1));
+  TORCH_SYM_CHECK(scale.sym_numel().sym_eq(1), "expected one scale for ternary, got ", scale.sym_sizes());
+}
+
+void check_int4(const Tensor& packed, const Tensor& scale, const c10::SymInt& out_features) {
+  check_packed(packed, at::kInt, out_features);
+  TORCH_CHECK(scale.dim() == 2, "expected scale of 2 dimensions (out_features, groups) for int4, got ",
+              scale.dim());
+  TORCH_SYM_CHECK(scale.sym_size(0).sym_eq(out_features), "expected scale of ", out_features, " rows, got ",
+                  scale.sym_size(0));
+  TORCH_SYM_CHECK(scale.sym_size(1).sym_gt(0), "expected scale of at least 1 group, got 0");
+  TORCH_SYM_CHECK((packed.sym_size(1) % scale.sym_size(1)).sym_eq(0),
+                  "expected groups of a multiple of 8 columns, got ", packed.sym_size(1) * 8, " columns in ",
+                  scale.sym_size(1), " groups");
+}
+
+}  // namespace
+
+PackedFormat check_packed_linear(const Tensor& x, const Tensor& packed, const Tensor& scale,
+                                 const OptionalTensor& bias, std::string_view format,
+                                 const c10::SymInt& out_features) {
+  const bool ternary = format == "ternary";
+  TORCH_CHECK_VALUE(ternary || format == "int4", "expected format to be one of 'ternary', 'int4', got '",
+                    format, "'");
+  check_types(x, packed, scale, bias);
+  (ternary ? check_ternary : check_int4)(packed, scale, out_features);
+  check_linear_shapes(x, bias, packed.sym_size(1) * (ternary ? 1 : 8), out_features);
+  return ternary ? PackedFormat::kTernary : PackedFormat::kInt4;
+}
+
+namespace {
+
+Tensor forward_meta(const Tensor& x, const Tensor& packed, const Tensor& scale, const OptionalTensor& bias,
+                    std::string_view format, c10::SymInt out_features) {
+  check_packed_linear(x, packed, scale, bias, format, out_features);
+  return at::empty_symint(linear_output_sizes(x, out_features), x.options());
+}
+
+Tensor unpack(const Tensor& packed, PackedFormat format) {
+  std::vector<Tensor> parts;
+  if (format == PackedFormat::kTernary) {
+    for (int shift = 0; shift < 8; shift += 2)
+      parts.push_back(at::bitwise_right_shift(packed, shift).bitwise_and_(3));
+    return at::cat(parts).to(at::kChar).sub_(1);
+  }
+  for (int shift = 0; shift < 32; shift += 4) {
+    parts.push_back(at::bitwise_right_shift(packed, shift).bitwise_and_(15).to(at::kChar));
+  }
+  return at::stack(parts, -1).flatten(1).sub_(8);
+}
+
+// For devices without a kernel of ours.
+Tensor forward_aten(const Tensor& x, const Tensor& packed, const Tensor& scale, const OptionalTensor& bias,
+                    std::string_view name, c10::SymInt out_features) {
+  const PackedFormat format = check_packed_linear(x, packed, scale, bias, name, out_features);
+  const bool ternary = format == PackedFormat::kTernary;
+  const Tensor codes = unpack(packed, format);
+  const Tensor scales = ternary ? scale.to(at::kFloat).reshape({1}) : scale.to(at::kFloat);
+  const Tensor y = quantized_linear(x.reshape({-1, codes.size(1)}), codes, scales, bias,
+                                    ternary ? Precision::kTernary : Precision::kInt4);
+  return y.view_symint(linear_output_sizes(x, out_features));
+}
+
+template <c10::DeviceType kDevice, c10::DispatchKey kKey>
+Tensor forward_autocast(const Tensor& x, const Tensor& packed, const Tensor& scale,
+                        const OptionalTensor& bias, std::string_view format, c10::SymInt out_features) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(kKey);
+  const auto type = at::autocast::get_autocast_dtype(kDevice);
+  return packed_linear(at::autocast::cached_cast(type, x, kDevice), packed, scale, bias, format,
+                       out_features);
+}
+
+}  // namespace
+}  // namespace zeta::ops
+
+TORCH_LIBRARY_FRAGMENT(zeta, m) {
+  m.def(
+      "packed_linear(Tensor x, Tensor packed, Tensor scale, Tensor? bias, str format, SymInt out_features) "
+      "-> Tensor",
+      {at::Tag::pt2_compliant_tag});
+}
+
+TORCH_LIBRARY_IMPL(zeta, CompositeExplicitAutograd, m) { m.impl("packed_linear", zeta::ops::forward_aten); }
+
+TORCH_LIBRARY_IMPL(zeta, Meta, m) { m.impl("packed_linear", zeta::ops::forward_meta); }
+
+TORCH_LIBRARY_IMPL(zeta, Autograd, m) {
+  m.impl("packed_linear", torch::autograd::autogradNotImplementedFallback());
+}
+
+TORCH_LIBRARY_IMPL(zeta, AutocastCPU, m) {
+  m.impl("packed_linear", zeta::ops::forward_autocast<at::kCPU, c10::DispatchKey::AutocastCPU>);
+}
+
+TORCH_LIBRARY_IMPL(zeta, AutocastCUDA, m) {
+  m.impl("packed_linear", zeta::ops::forward_autocast<at::kCUDA, c10::DispatchKey::AutocastCUDA>);
+}
+
+TORCH_LIBRARY_IMPL(zeta, FuncTorchBatched, m) {
+  m.impl("packed_linear", torch::CppFunction::makeFromBoxedFunction<&zeta::ops::refuse_vmap>());
+}

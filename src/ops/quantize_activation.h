@@ -1,0 +1,17 @@
+// Activations as int8, a scale for each token: the other operand of a ternary product.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace zeta::ops {
+
+struct QuantizedActivation {
+  at::Tensor codes;  // int8 (tokens, features); on CPU rows are padded to a multiple of 32
+  at::Tensor scale;  // float32 (tokens, 1); codes / scale approximates x
+  at::Tensor sum;    // int32 (tokens), of each row's codes; CPU only
+};
+
+// x is (tokens, features ≥ 1) of a floating dtype on any device; evaluated in fp32. Thread-safe.
+QuantizedActivation quantize_activation(const at::Tensor& x);
+
+}  // namespace zeta::ops

@@ -1,0 +1,21 @@
+// The forward of a quantised layer from its codes, in ATen: any device, any floating dtype.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+
+#include "src/ops/quantize_weight.h"
+
+namespace zeta::ops {
+
+// codes · scale, rounded once, to dtype. codes and scale are those of zeta::quantize_weight.
+at::Tensor dequantize_weight(const at::Tensor& codes, const at::Tensor& scale, at::ScalarType dtype);
+
+// x (tokens, in_features) times the weight of codes and scale, plus bias (out_features); in x's dtype.
+// Ternary activations are quantised to int8; where the matrix product sums in fp32, as ATen's do, it is exact
+// below in_features = 2¹⁷ up to the rounding of its result to x's dtype.
+at::Tensor quantized_linear(const at::Tensor& x, const at::Tensor& codes, const at::Tensor& scale,
+                            const std::optional<at::Tensor>& bias, Precision precision);
+
+}  // namespace zeta::ops

@@ -1,0 +1,65 @@
+#include "src/serving/served_model.h"
+
+#include <atomic>
+#include <ctime>
+#include <exception>
+#include <utility>
+
+#include "src/base/concat.h"
+#include "src/serving/request_check.h"
+
+namespace zeta::serving {
+namespace {
+
+// Counts responses on their way and lets nothing through after the final one. Holds the statistics rather
+// than the model, lest a backend's thread release the last reference to its own model.
+class AccountedSink final : public ResponseSink {
+ public:
+  AccountedSink(std::shared_ptr<Statistics> statistics, std::shared_ptr<ResponseSink> sink)
+      : statistics_(std::move(statistics)), sink_(std::move(sink)), start_(Statistics::Clock::now()) {
+    statistics_->in_flight.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  void send(InferResponse response) override {
+    if (!response.status.ok()) response.final = true;
+    if (response.final ? ended_.exchange(true) : ended_.load()) return;
+    statistics_->responses.fetch_add(1, std::memory_order_relaxed);
+    if (response.final) statistics_->count_end(response.status, start_);
+    sink_->send(std::move(response));
+  }
+
+ private:
+  const std::shared_ptr<Statistics> statistics_;
+  const std::shared_ptr<ResponseSink> sink_;
+  const Statistics::Clock::time_point start_;
+  std::atomic<bool> ended_{false};
+};
+
+void fail(ResponseSink& sink, absl::Status status) {
+  InferResponse response;
+  response.status = std::move(status);
+  sink.send(std::move(response));
+}
+
+}  // namespace
+
+ServedModel::ServedModel(ModelMetadata metadata, std::unique_ptr<Model> model, double load_seconds)
+    : metadata_(std::move(metadata)),
+      load_seconds_(load_seconds),
+      loaded_at_(std::time(nullptr)),
+      statistics_(std::make_shared<Statistics>()),
+      model_(std::move(model)) {}
+
+void ServedModel::infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink) {
+  const auto accounted = std::make_shared<AccountedSink>(statistics_, std::move(sink));
+  if (absl::Status status = check_request(metadata_, *request); !status.ok()) {
+    return fail(*accounted, std::move(status));
+  }
+  try {
+    model_->infer(std::move(request), accounted);
+  } catch (const std::exception& error) {
+    fail(*accounted, absl::InternalError(concat("model '", metadata_.name, "' failed: ", error.what())));
+  }
+}
+
+}  // namespace zeta::serving

@@ -1,0 +1,39 @@
+// A loaded model together with the account of its requests.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/serving/backend.h"
+#include "src/serving/statistics.h"
+
+namespace zeta::serving {
+
+// Thread-safe. Whoever sends a request holds a reference until the final response: the model must not be
+// destroyed by its own thread.
+class ServedModel {
+ public:
+  ServedModel(ModelMetadata metadata, std::unique_ptr<Model> model, double load_seconds);
+
+  const ModelMetadata& metadata() const { return metadata_; }
+  double load_seconds() const { return load_seconds_; }
+  int64_t loaded_at() const { return loaded_at_; }  // seconds since 1970
+
+  // Checks the request against the metadata and passes it on. Whatever goes wrong, even in a backend that
+  // throws or goes on talking after its end, `sink` gets exactly one final response.
+  void infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink);
+
+  const Statistics& statistics() const { return *statistics_; }
+  std::vector<MetricSample> metrics() const { return model_->metrics(); }
+
+ private:
+  const ModelMetadata metadata_;
+  const double load_seconds_;
+  const int64_t loaded_at_;
+  const std::shared_ptr<Statistics> statistics_;
+  const std::unique_ptr<Model> model_;
+};
+
+}  // namespace zeta::serving

@@ -1,0 +1,137 @@
+"""The whole chain at a tiny size, by the commands that a user types."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import torch
+
+from zeta.serve import Server
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+GREEDY_TOKENS = 64
+PROMPT = "def __init__(self"
+
+
+def run(command: list[str], **environment: str) -> str:
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, cwd=EXAMPLES, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, (
+        f"{command}: exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Token shards of two standard-library packages, one more held out."""
+    folder = tmp_path_factory.mktemp("chain") / "data"
+    library = Path(sysconfig.get_path("stdlib"))
+    sources, held_out = [str(library / "email"), str(library / "json")], str(library / "http")
+    run([sys.executable, "-m", "zeta.data", "prepare", "--input", *sources, "--validation-input", held_out,
+         "--include", "*.py", "--output", str(folder),
+         "--tokenizer", "train", "--vocab-size", "512"])  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module", params=["4bit", "1.58bit"])
+def trained(request, data) -> tuple[str, Path]:
+    """A small model trained for long enough that its greedy answers are not ties."""
+    precision = request.param
+    output = data.parent / f"run-{precision}"
+    sizes = "hidden_size=128, intermediate_size=256, num_layers=2, num_heads=4, num_kv_heads=2, seq_len=128"
+    run(["deepspeed", "train.py", "--config", "ds_config.json",
+         "--zeta_params", f"use_flash_attn=true, bitlinear_precision={precision}, {sizes}",
+         "--data", str(data), "--output", str(output), "--steps", "120"],
+        LOCAL_SIZE="2", OMP_NUM_THREADS="1")  # fmt: skip
+    return precision, output
+
+
+@pytest.fixture(scope="module")
+def exported(trained) -> tuple[str, Path, Path]:
+    precision, output = trained
+    model = output.parent / f"model-{precision}"
+    run([sys.executable, "-m", "zeta.export", str(output), str(model)])
+    return precision, output, model
+
+
+def test_training_learns(trained):
+    _, output = trained
+    losses = [
+        json.loads(line)["loss"]
+        for line in (output / "metrics.jsonl").read_text().splitlines()
+        if '"loss"' in line
+    ]
+    assert losses[-1] < 0.7 * losses[0], losses[:: max(1, len(losses) // 8)]
+
+
+def greedy_transformers(model: Path, prompt: str) -> list[int]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    network = AutoModelForCausalLM.from_pretrained(model).eval()
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    with torch.no_grad():
+        out = network.generate(
+            ids, max_new_tokens=GREEDY_TOKENS, do_sample=False, eos_token_id=None, pad_token_id=0
+        )
+    return out[0, ids.shape[1] :].tolist()
+
+
+@pytest.fixture(scope="module")
+def served(exported):
+    precision, output, model = exported
+    with Server(model, log=output.parent / f"server-{precision}.log") as server:
+        yield server, model
+        assert server.stop() == 0, server.log.read_text()
+
+
+def test_server_and_transformers_agree(served):
+    """Greedy decoding gives the same tokens; the training forward is held to both in the export tests."""
+    from openai import OpenAI
+    from transformers import AutoTokenizer
+
+    server, model = served
+    client = OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    answer = client.completions.create(
+        model=model.name,
+        prompt=PROMPT,
+        max_tokens=GREEDY_TOKENS,
+        temperature=0,
+        extra_body={"ignore_eos": True},
+    )
+    expected = greedy_transformers(model, PROMPT)
+    assert len(set(expected)) > 4, f"a degenerate model proves nothing: {expected}"
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    assert answer.choices[0].text == tokenizer.decode(expected, skip_special_tokens=True)
+    assert answer.usage.completion_tokens == GREEDY_TOKENS
+
+
+def test_chat_streams(served):
+    from openai import OpenAI
+
+    server, model = served
+    client = OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    stream = client.chat.completions.create(
+        model=model.name,
+        messages=[{"role": "user", "content": "import"}],
+        max_tokens=8,
+        stream=True,
+        temperature=0,
+    )
+    chunks = list(stream)
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert chunks[-1].choices[0].finish_reason in ("length", "stop")
+
+
+def test_a_packed_folder_is_small(exported):
+    """Linear layers are a small part of so tiny a model; the export tests hold each format to its size."""
+    _, _, model = exported
+    config = json.loads((model / "config.json").read_text())
+    assert config["quantization_config"]["quant_method"] in ("bitnet", "compressed-tensors")

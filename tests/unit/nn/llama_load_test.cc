@@ -1,0 +1,130 @@
+// Folders with one thing wrong: each is refused by a line that names it.
+#include <gtest/gtest.h>
+
+#include "src/nn/llama.h"
+#include "src/nn/model_error.h"
+#include "tests/unit/nn/folder_fixture.h"
+#include "tests/unit/nn/folder_writer.h"
+#include "tests/unit/nn/golden_llama.h"
+
+namespace zeta::nn {
+namespace {
+
+constexpr const char* kUp = "model.layers.1.mlp.up_proj";
+
+class LlamaLoad : public FolderTest {
+ protected:
+  void copy(const std::string& golden) const {
+    std::filesystem::copy(GoldenLlama(golden).folder, folder_,
+                          std::filesystem::copy_options::overwrite_existing);
+  }
+  std::string complaint() const {
+    return message_of<ModelError>([&] { LlamaModel model(folder_); });
+  }
+  // What loading says of `golden` with its tensors changed.
+  std::string with_tensors(const std::string& golden,
+                           const std::function<void(WritableTensors&)>& change) const {
+    copy(golden);
+    WritableTensors tensors = read_tensors(path("model.safetensors"));
+    change(tensors);
+    write_tensors(path("model.safetensors"), tensors);
+    return complaint();
+  }
+  std::string with_config(const std::string& golden,
+                          const std::function<void(boost::json::object&)>& change) const {
+    copy(golden);
+    boost::json::object config = read_json(path("config.json"));
+    change(config);
+    write_json(path("config.json"), config);
+    return complaint();
+  }
+};
+
+TEST_F(LlamaLoad, TheUnchangedFolderLoads) {
+  EXPECT_EQ("", with_tensors("ternary", [](auto&) {}));
+  EXPECT_EQ("", with_tensors("int4", [](auto&) {}));
+}
+
+TEST_F(LlamaLoad, APackedWeightWithoutItsScale) {
+  const std::string scale = std::string(kUp) + ".weight_scale";
+  EXPECT_TRUE(mentions(with_tensors("ternary", [&](auto& t) { t.erase(scale); }), {scale, "missing"}));
+  EXPECT_TRUE(mentions(with_tensors("int4", [&](auto& t) { t.erase(scale); }), {scale, "missing"}));
+}
+
+TEST_F(LlamaLoad, AScaleThatIsNoScale) {
+  const std::string scale = std::string(kUp) + ".weight_scale";
+  for (const std::string& bytes : {std::string("\0\0\0\0", 4), std::string("\0\0\xc0\x7f", 4)}) {
+    EXPECT_TRUE(
+        mentions(with_tensors("ternary", [&](auto& t) { t[scale].bytes = bytes; }), {scale, "positive"}));
+  }
+}
+
+TEST_F(LlamaLoad, PackedAgainstDense) {
+  EXPECT_TRUE(mentions(with_config("ternary", [](auto& c) { c.erase("quantization_config"); }),
+                       {"model.layers.0.self_attn.q_proj.weight", "U8", "quantization_config"}));
+  copy("dense");
+  boost::json::object config = read_json(path("config.json"));
+  config["quantization_config"] = {{"quant_method", "bitnet"}};
+  write_json(path("config.json"), config);
+  EXPECT_TRUE(mentions(complaint(), {"q_proj.weight", "F32", "expected U8"}));
+}
+
+TEST_F(LlamaLoad, AShapeThatDoesNotAgree) {
+  EXPECT_TRUE(mentions(with_config("dense", [](auto& c) { c["intermediate_size"] = 100; }),
+                       {"mlp.", "expected shape", "100"}));
+  EXPECT_TRUE(mentions(with_config("dense", [](auto& c) { c["vocab_size"] = 1000; }),
+                       {"embed_tokens", "[1000, 64]"}));
+  const std::string shape = std::string(kUp) + ".weight_shape";
+  EXPECT_TRUE(mentions(with_tensors("int4", [&](auto& t) { t[shape].bytes[0] = 3; }),
+                       {shape, "expected [96, 64], got [3, 64]"}));
+}
+
+TEST_F(LlamaLoad, ASizeThatDoesNotDivide) {
+  EXPECT_TRUE(mentions(with_config("ternary", [](auto& c) { c["intermediate_size"] = 98; }),
+                       {"divisible by 4", "98"}));
+  EXPECT_TRUE(mentions(with_config("int4",
+                                   [](auto& c) {
+                                     c.at("quantization_config")
+                                         .at("config_groups")
+                                         .at("group_0")
+                                         .at("weights")
+                                         .as_object()["group_size"] = 48;
+                                   }),
+                       {"group_size = 48", "64"}));
+}
+
+TEST_F(LlamaLoad, ATensorTooFewOrTooMany) {
+  EXPECT_TRUE(mentions(with_tensors("dense", [](auto& t) { t.erase("model.norm.weight"); }),
+                       {"model.norm.weight", "missing"}));
+  EXPECT_TRUE(mentions(with_tensors("dense", [](auto& t) { t["model.extra"] = t["model.norm.weight"]; }),
+                       {"model.extra", "no place"}));
+  EXPECT_TRUE(mentions(with_config("dense", [](auto& c) { c["num_hidden_layers"] = 1; }),
+                       {"model.layers.1.", "no place"}));
+  EXPECT_TRUE(
+      mentions(with_config("dense", [](auto& c) { c["attention_bias"] = false; }), {"bias", "no place"}));
+}
+
+TEST_F(LlamaLoad, ATruncatedFile) {
+  copy("int4");
+  std::filesystem::resize_file(path("model.safetensors"),
+                               std::filesystem::file_size(path("model.safetensors")) - 1);
+  EXPECT_TRUE(mentions(complaint(), {"model.safetensors", "truncated"}));
+}
+
+TEST_F(LlamaLoad, NoFolder) { EXPECT_TRUE(mentions(complaint(), {"config.json", "No such file"})); }
+
+// A dtype other than the activations' is converted and counted.
+TEST_F(LlamaLoad, WhatIsCopiedIsCounted) {
+  copy("dense");
+  WritableTensors tensors = read_tensors(path("model.safetensors"));
+  const LlamaModel plain(folder_);
+  EXPECT_EQ(plain.resident_weight_bytes(), plain.packed_bytes_on_disk());
+  boost::json::object config = read_json(path("config.json"));
+  config["dtype"] = "bfloat16";
+  write_json(path("config.json"), config);
+  const LlamaModel converted(folder_);
+  EXPECT_EQ(converted.resident_weight_bytes(), plain.packed_bytes_on_disk() * 3 / 2);
+}
+
+}  // namespace
+}  // namespace zeta::nn

@@ -1,0 +1,105 @@
+#include "src/nn/quantization.h"
+
+#include <boost/json.hpp>
+
+#include "src/nn/model_error.h"
+#include "tests/unit/nn/folder_fixture.h"
+
+namespace zeta::nn {
+namespace {
+
+namespace json = boost::json;
+
+constexpr const char* kUp = "model.layers.0.mlp.up_proj";
+constexpr const char* kInt4 = R"({"quant_method": "compressed-tensors", "format": "pack-quantized",
+  "ignore": ["lm_head"], "config_groups": {"group_0": {"targets": ["Linear"], "weights": {
+  "num_bits": 4, "type": "int", "symmetric": true, "strategy": "group", "group_size": 128}}}})";
+
+Quantization read(const json::value& quantization) {
+  return Quantization(JsonObject("config.json", {{"quantization_config", quantization}}));
+}
+
+std::string complaint(const json::value& quantization) {
+  return message_of<ModelError>([&] { read(quantization); });
+}
+
+// kInt4 with the value at a path of keys replaced.
+json::value int4_with(const std::vector<std::string>& keys, const json::value& value) {
+  json::value out = json::parse(kInt4);
+  json::value* at = &out;
+  for (const std::string& key : keys) at = &at->as_object()[key];
+  *at = value;
+  return out;
+}
+
+TEST(Quantization, BitnetScaleDependsOnTheLinearClass) {
+  EXPECT_EQ(read({{"quant_method", "bitnet"}}).ternary_scale(), TernaryScale::kDivides);
+  EXPECT_EQ(read({{"quant_method", "bitnet"}, {"linear_class", "bitlinear"}}).ternary_scale(),
+            TernaryScale::kDivides);
+  EXPECT_EQ(read({{"quant_method", "bitnet"}, {"linear_class", "autobitlinear"}}).ternary_scale(),
+            TernaryScale::kMultiplies);
+}
+
+TEST(Quantization, BitnetListsWhatStaysDense) {
+  const Quantization by_default = read({{"quant_method", "bitnet"}});
+  EXPECT_EQ(by_default.format_of("lm_head"), WeightFormat::kDense);
+  EXPECT_EQ(by_default.format_of(kUp), WeightFormat::kTernary);
+
+  const Quantization listed =
+      read({{"quant_method", "bitnet"}, {"modules_to_not_convert", {"model.layers.[12].mlp", "o_proj"}}});
+  EXPECT_EQ(listed.format_of("model.layers.1.mlp.up_proj"), WeightFormat::kDense);
+  EXPECT_EQ(listed.format_of("model.layers.3.mlp.up_proj"), WeightFormat::kTernary);
+  EXPECT_EQ(listed.format_of("model.layers.3.self_attn.o_proj"), WeightFormat::kDense);
+  EXPECT_EQ(listed.format_of("lm_head"), WeightFormat::kTernary);
+}
+
+TEST(Quantization, BitnetRefusesOtherForms) {
+  EXPECT_TRUE(mentions(complaint({{"quant_method", "bitnet"}, {"linear_class", "other"}}), {"other"}));
+  EXPECT_TRUE(mentions(
+      complaint(
+          {{"quant_method", "bitnet"}, {"linear_class", "autobitlinear"}, {"quantization_mode", "online"}}),
+      {"quantization_mode = \"online\""}));
+  EXPECT_TRUE(mentions(complaint({{"quant_method", "bitnet"}, {"use_rms_norm", true}}), {"use_rms_norm"}));
+  EXPECT_TRUE(
+      mentions(complaint({{"quant_method", "bitnet"}, {"modules_to_not_convert", {"(["}}}), {"'(['"}));
+}
+
+TEST(Quantization, CompressedTensorsTargetsAndIgnores) {
+  const Quantization all = read(json::parse(kInt4));
+  EXPECT_EQ(all.group_size(), 128);
+  EXPECT_EQ(all.format_of(kUp), WeightFormat::kInt4);
+  EXPECT_EQ(all.format_of("lm_head"), WeightFormat::kDense);
+
+  const Quantization regex = read(int4_with({"ignore"}, {"re:.*up_proj$"}));
+  EXPECT_EQ(regex.format_of(kUp), WeightFormat::kDense);
+  EXPECT_EQ(regex.format_of("model.layers.0.mlp.down_proj"), WeightFormat::kInt4);
+
+  const Quantization one = read(int4_with({"config_groups", "group_0", "targets"}, {kUp}));
+  EXPECT_EQ(one.format_of(kUp), WeightFormat::kInt4);
+  EXPECT_EQ(one.format_of("model.layers.1.mlp.up_proj"), WeightFormat::kDense);
+}
+
+TEST(Quantization, CompressedTensorsRefusesOtherSchemesByName) {
+  EXPECT_TRUE(mentions(complaint(int4_with({"format"}, "float-quantized")), {"float-quantized"}));
+  const std::vector<std::pair<std::string, json::value>> bad{
+      {"num_bits", 8},   {"type", "float"}, {"symmetric", false},  {"strategy", "channel"},
+      {"dynamic", true}, {"group_size", 0}, {"actorder", "group"}, {"group_size", nullptr}};
+  for (const auto& [key, value] : bad) {
+    EXPECT_TRUE(mentions(complaint(int4_with({"config_groups", "group_0", "weights", key}, value)), {key}))
+        << key;
+  }
+  EXPECT_TRUE(
+      mentions(complaint(int4_with({"config_groups", "group_0", "input_activations"}, {{"num_bits", 8}})),
+               {"input_activations"}));
+  EXPECT_TRUE(
+      mentions(complaint(int4_with({"config_groups", "group_1"}, json::object{})), {"exactly one group"}));
+  EXPECT_TRUE(mentions(complaint(int4_with({"kv_cache_scheme"}, {{"num_bits", 8}})), {"kv_cache_scheme"}));
+}
+
+TEST(Quantization, RefusesOtherMethodsByName) {
+  EXPECT_TRUE(mentions(complaint({{"quant_method", "gptq"}}), {"gptq"}));
+  EXPECT_TRUE(mentions(complaint(json::object{}), {"quant_method"}));
+}
+
+}  // namespace
+}  // namespace zeta::nn

@@ -1,0 +1,122 @@
+"""zeta.nn.FlashAttention, and how the package loads."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import zeta
+from zeta import _library
+from zeta.nn import FlashAttention
+
+
+def test_founding_snippet():
+    from zeta.nn import FlashAttention
+
+    attention = FlashAttention(embed_dim=512, num_heads=8, causal=True)
+    assert attention(torch.randn(2, 7, 512)).shape == (2, 7, 512)
+    assert zeta.__version__ >= "0.8.2"
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_equals_torch_multihead_attention(cross):
+    torch.manual_seed(3)
+    ours = FlashAttention(24, 4, dtype=torch.float64)
+    theirs = nn.MultiheadAttention(24, 4, batch_first=True, dtype=torch.float64)
+    projections = (ours.q_proj, ours.k_proj, ours.v_proj)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat([p.weight for p in projections]))
+        theirs.in_proj_bias.copy_(torch.cat([p.bias for p in projections]))
+    theirs.out_proj.load_state_dict(ours.out_proj.state_dict())
+    query = torch.randn(2, 5, 24, dtype=torch.float64)
+    key, value = (torch.randn(2, 9, 24, dtype=torch.float64) for _ in range(2)) if cross else (query, query)
+    allowed = torch.rand(5, key.shape[1]) < 0.8
+    want, _ = theirs(query, key, value, attn_mask=~allowed)
+    got = ours(query, key, value, allowed) if cross else ours(query, mask=allowed)
+    torch.testing.assert_close(got, want)  # float64: far below the default 1e-7
+
+
+def test_causal_reads_no_future():
+    torch.manual_seed(4)
+    attention = FlashAttention(32, 4, causal=True, num_kv_heads=2)
+    x = torch.randn(1, 10, 32)
+    changed = torch.cat([x[:, :6], torch.randn(1, 4, 32)], 1)
+    torch.testing.assert_close(attention(x)[:, :6], attention(changed)[:, :6], rtol=0, atol=0)
+    assert not torch.equal(attention(x)[:, 6:], attention(changed)[:, 6:])
+
+
+def test_state_dict_round_trip():
+    first, second = (FlashAttention(32, 4, num_kv_heads=1, bias=False) for _ in range(2))
+    assert {name: tuple(t.shape) for name, t in first.state_dict().items()} == {
+        "q_proj.weight": (32, 32),
+        "k_proj.weight": (8, 32),
+        "v_proj.weight": (8, 32),
+        "out_proj.weight": (32, 32),
+    }
+    second.load_state_dict(first.state_dict())
+    x = torch.randn(1, 3, 32)
+    assert torch.equal(first(x), second(x))
+
+
+def test_linear_makes_the_projections():
+    made = []
+
+    def linear(inputs, outputs, **options):
+        made.append((inputs, outputs, options))
+        return nn.Linear(inputs, outputs, **options)
+
+    FlashAttention(32, 4, num_kv_heads=2, bias=False, linear=linear, dtype=torch.bfloat16)
+    options = {"bias": False, "device": None, "dtype": torch.bfloat16}
+    assert made == [(32, 32, options), (32, 16, options), (32, 16, options), (32, 32, options)]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((512, 7), "expected num_heads that divides embed_dim=512, got 7"),
+        ((512, 0), "expected num_heads that divides embed_dim=512, got 0"),
+        ((512, 8, False, 3), "expected num_kv_heads that divides num_heads=8, got 3"),
+        ((640, 2), "expected head_dim ≤ 256, got embed_dim / num_heads = 320"),
+    ],
+)
+def test_bad_sizes_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        FlashAttention(*arguments)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match=r"expected key of shape \(batch, seq, 32\), got \(1, 3, 31\)"):
+        FlashAttention(32, 4)(torch.randn(1, 3, 32), torch.randn(1, 3, 31))
+
+
+def test_import_of_the_package_is_light():
+    code = "import sys, zeta; assert 'torch' not in sys.modules; assert zeta.nn.FlashAttention"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_unknown_part_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'zeta' has no attribute 'no_such_part'"):
+        _ = zeta.no_such_part
+
+
+def test_missing_library_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZETA_LIBRARY_DIR", str(tmp_path))
+    with pytest.raises(ImportError, match=f"{tmp_path}/libzeta_ops.so not found"):
+        _library.load.__wrapped__()
+
+
+def test_broken_library_is_named(monkeypatch, tmp_path):
+    (tmp_path / "libzeta_ops.so").write_bytes(b"\x7fELF, but cut off")
+    monkeypatch.setenv("ZETA_LIBRARY_DIR", str(tmp_path))
+    with pytest.raises(ImportError, match=r"libzeta_ops\.so does not load with torch"):
+        _library.load.__wrapped__()
+
+
+def test_library_for_another_torch_is_refused(monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.3.4+cpu")
+    with pytest.raises(
+        ImportError, match=r"was built for torch \d.*, and this is torch 2.3.4: install torch=="
+    ):
+        _library.load.__wrapped__()

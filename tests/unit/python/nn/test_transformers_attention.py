@@ -1,0 +1,179 @@
+"""attn_implementation="zeta" against "eager" on tiny models in float64, where only rounding differs."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    BertConfig,
+    BertModel,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from zeta.nn import _transformers_hook
+
+SIZES = dict(
+    vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, max_position_embeddings=128, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+)  # fmt: skip
+MODELS = {
+    "llama": lambda: (LlamaForCausalLM, LlamaConfig(**SIZES)),
+    "mistral window": lambda: (MistralForCausalLM, MistralConfig(**SIZES, sliding_window=5)),
+    "qwen2 mixed": lambda: (
+        Qwen2ForCausalLM,
+        Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=5, max_window_layers=1),
+    ),
+}
+TOKENS = torch.randint(3, 97, (3, 12), generator=torch.Generator().manual_seed(5))
+PADDED = {
+    "none": None,
+    "left": torch.arange(12) >= torch.tensor([[0], [4], [11]]),
+    "right": torch.arange(12) < torch.tensor([[12], [7], [1]]),
+}
+
+
+def pair(make, **options):
+    """The same weights with eager and with zeta attention."""
+    kind, config = make()
+    torch.manual_seed(6)
+    eager = kind._from_config(config, attn_implementation="eager", **options).double().eval()
+    ours = kind._from_config(config, attn_implementation="zeta", **options).double().eval()
+    ours.load_state_dict(eager.state_dict())
+    assert ours.config._attn_implementation == "zeta"
+    return eager, ours
+
+
+class AttentionCalls(TorchDispatchMode):
+    """Records (mask, causal) of each call of the op."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.zeta.flash_attention_forward.default:
+            self.seen.append((args[3], args[5]))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("padding", PADDED)
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_and_gradients_equal_eager(name, padding):
+    mask = PADDED[padding]
+    real = torch.ones_like(TOKENS, dtype=torch.bool) if mask is None else mask
+    logits, grads = [], []
+    for model in pair(MODELS[name]):
+        model.train()
+        out = model(TOKENS, attention_mask=None if mask is None else mask.long()).logits[real]
+        out.square().mean().backward()
+        logits.append(out)
+        grads.append({n: p.grad for n, p in model.named_parameters()})
+    torch.testing.assert_close(logits[1], logits[0], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(grads[1], grads[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+@pytest.mark.parametrize("name", MODELS)
+def test_generation_with_cache_equals_eager(name, cache):
+    tokens = []
+    for model in pair(MODELS[name]):
+        mask = PADDED["left"].long()
+        options = dict(max_new_tokens=12, do_sample=False, cache_implementation=cache, disable_compile=True)
+        tokens.append(model.generate(TOKENS, attention_mask=mask, eos_token_id=None, **options))
+    assert tokens[0].shape == (3, 24)
+    assert torch.equal(tokens[0], tokens[1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_prefill_in_chunks_equals_eager(name):
+    logits = []
+    for model in pair(MODELS[name]):
+        first = model(TOKENS[:, :5], use_cache=True)
+        logits.append(model(TOKENS[:, 5:], past_key_values=first.past_key_values).logits)
+    torch.testing.assert_close(logits[1], logits[0], rtol=1e-9, atol=1e-12)
+
+
+def test_packed_sequences_do_not_see_each_other():
+    positions = torch.tensor([[0, 1, 2, 3, 4, 0, 1, 2, 0, 1, 2, 3]]).expand(3, -1)
+    _, ours = pair(MODELS["llama"])
+    packed = ours(TOKENS, position_ids=positions, use_cache=False).logits  # a cache switches packing off
+    apart = [ours(piece).logits for piece in TOKENS.split([5, 3, 4], 1)]
+    torch.testing.assert_close(packed, torch.cat(apart, 1), rtol=1e-9, atol=1e-12)
+
+
+def test_training_without_padding_builds_no_mask():
+    _, ours = pair(MODELS["llama"])
+    with AttentionCalls() as calls:
+        ours.train()(TOKENS, attention_mask=torch.ones_like(TOKENS))
+    assert calls.seen == [(None, True)] * 2
+
+
+def test_encoder_equals_eager():
+    config = BertConfig(
+        vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    eager, ours = pair(lambda: (BertModel, config))
+    for padding in (None, PADDED["right"]):
+        real = torch.ones_like(TOKENS, dtype=torch.bool) if padding is None else padding
+        mask = None if padding is None else padding.long()
+        want, got = (m(TOKENS, attention_mask=mask).last_hidden_state[real] for m in (eager, ours))
+        torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-12)
+
+
+def test_dropout_is_refused_in_training_only():
+    _, ours = pair(lambda: (LlamaForCausalLM, LlamaConfig(**SIZES, attention_dropout=0.1)))
+    ours(TOKENS)
+    with pytest.raises(NotImplementedError, match="attention dropout is not supported, got 0"):
+        ours.train()(TOKENS)
+
+
+def test_what_changes_the_formula_is_refused():
+    _, ours = pair(lambda: (Gemma2ForCausalLM, Gemma2Config(**SIZES, head_dim=8)))
+    with pytest.raises(NotImplementedError, match="Gemma2Attention needs softcap"):
+        ours(TOKENS)
+    t5 = T5Config(
+        vocab_size=97, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4, decoder_start_token_id=0
+    )
+    _, ours = pair(lambda: (T5ForConditionalGeneration, t5))
+    with pytest.raises(NotImplementedError, match="needs position_bias"):
+        ours(TOKENS, labels=TOKENS)
+
+
+def test_float_mask_is_refused():
+    _, ours = pair(MODELS["llama"])
+    with pytest.raises(TypeError, match="expected a bool mask"):
+        ours(TOKENS, attention_mask=torch.zeros(3, 1, 12, 12, dtype=torch.float64))
+
+
+REGISTRIES = (AttentionInterface._global_mapping, AttentionMaskInterface._global_mapping)
+
+
+def test_registered_where_transformers_came_first(monkeypatch):
+    for registry in REGISTRIES:
+        monkeypatch.delitem(registry, "zeta")
+    _transformers_hook.install()
+    assert all("zeta" in registry for registry in REGISTRIES)
+
+
+def test_registered_where_transformers_comes_later():
+    check = (
+        "import sys, zeta.nn; assert 'transformers' not in sys.modules\n"
+        "from transformers import AttentionInterface, AttentionMaskInterface\n"
+        "assert 'zeta' in AttentionInterface._global_mapping\n"
+        "assert 'zeta' in AttentionMaskInterface._global_mapping"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)

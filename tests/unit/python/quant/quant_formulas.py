@@ -1,0 +1,51 @@
+"""The formulas of docs/design/foundation.md in plain torch, and the rounding of each dtype, for the tests."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+PRECISIONS = ("1.58bit", "4bit")
+GROUP = 32
+# Unit roundoff: half the distance from 1 to the next number.
+ROUNDOFF = {torch.float64: 2.0**-53, torch.float32: 2.0**-24, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
+
+
+def normal(*shape: int, seed: int, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randn(*shape, generator=generator) * scale).to(dtype)
+
+
+def weight_codes(weight: Tensor, precision: str, group_size: int = GROUP) -> tuple[Tensor, Tensor]:
+    """Codes and scale in float32, evaluated in float32."""
+    w = weight.float()
+    if precision == "1.58bit":
+        beta = w.double().abs().mean().float().clamp(min=1e-5).to(weight.dtype).float()
+        return (w * (1 / beta)).round().clamp(-1, 1), beta.reshape(1)
+    groups = w.reshape(w.shape[0], -1, group_size)
+    sigma = (groups.abs().amax(-1) / 7.5).clamp(min=2.0**-126).bfloat16().float()
+    return (groups / sigma[..., None]).round().clamp(-8, 7).reshape(w.shape), sigma
+
+
+def weight_used(weight: Tensor, precision: str, group_size: int = GROUP) -> Tensor:
+    """Ŵ in float64, before it is rounded to any dtype."""
+    codes, scale = weight_codes(weight, precision, group_size)
+    if precision == "1.58bit":
+        return codes.double() * scale.double()
+    return codes.double() * scale.double().repeat_interleave(group_size, dim=1)
+
+
+def activation_used(x: Tensor, precision: str) -> Tensor:
+    """x̂ in float64, before it is rounded to any dtype."""
+    if precision == "4bit":
+        return x.double()
+    values = x.float()
+    scale = 127 * (1 / values.abs().amax(-1, keepdim=True).clamp(min=1e-5))
+    return (values * scale).round().clamp(-128, 127).double() / scale.double()
+
+
+def assert_within(actual: Tensor, expected: Tensor, bound: Tensor) -> None:
+    """Every |actual − expected| ≤ bound."""
+    error = (actual.double() - expected).abs()
+    worst = (error / bound.clamp(min=1e-300)).max() if error.numel() else torch.tensor(0.0)
+    assert worst <= 1, f"error is {worst:.3g} times the bound"

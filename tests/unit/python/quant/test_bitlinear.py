@@ -1,0 +1,171 @@
+"""BitLinear's forward and gradients against the formula and against transformers."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from quant_formulas import GROUP, PRECISIONS, ROUNDOFF, activation_used, assert_within, normal, weight_used
+from transformers.integrations.bitnet import AutoBitLinear
+
+from zeta.quant import BitLinear, pack_ternary, quantize_weight
+
+DTYPES = tuple(ROUNDOFF)
+IN, OUT = 96, 40
+
+
+def make(precision: str, dtype: torch.dtype = torch.float32, bias: bool = True) -> BitLinear:
+    torch.manual_seed(0)
+    return BitLinear(IN, OUT, bias=bias, precision=precision, group_size=GROUP, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_forward_is_the_formula(precision: str, bias: bool, dtype: torch.dtype) -> None:
+    layer, x = make(precision, dtype, bias), normal(3, 5, IN, seed=1, dtype=dtype)
+    y = layer(x)
+    assert y.dtype == dtype and y.shape == (3, 5, OUT) and y.is_contiguous()
+    used, weight = activation_used(x, precision), weight_used(layer.weight, precision)
+    expected = used @ weight.T + (layer.bias.double() if bias else 0)
+    # Ternary: the product is exact, then rounded to dtype, scaled in fp32 (3 roundings) and rounded again.
+    # 4-bit: Ŵ is rounded once, the sum has IN + 1 roundings of fp32 at worst and 2 of dtype.
+    # (float64 layers take scales that are rounded to fp32, exactly as the formula here does.)
+    u = ROUNDOFF[dtype]
+    wide = max(u, ROUNDOFF[torch.float32])
+    terms = used.abs() @ weight.abs().T + expected.abs()
+    assert_within(y, expected, (3 * u + 4 * wide) * expected.abs() + (u + (IN + 1) * min(wide, u + 2**-24)) * terms)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_gradients_are_straight_through(precision: str, dtype: torch.dtype) -> None:
+    layer, x = make(precision, dtype), normal(17, IN, seed=2, dtype=dtype).requires_grad_()
+    grad = normal(17, OUT, seed=3, dtype=dtype)
+    layer(x).backward(grad)
+    used, weight, g = activation_used(x.detach(), precision), weight_used(layer.weight.detach(), precision), grad.double()
+    # Operands are rounded to dtype once, results once; x̂ has one more rounding in fp32. n products are summed
+    # with n roundings of fp32 (of dtype for float64).
+    u = ROUNDOFF[dtype]
+    sums = min(u, ROUNDOFF[torch.float32])
+    extra = ROUNDOFF[torch.float32]
+    assert_within(x.grad, g @ weight, (2 * u + OUT * sums) * (g.abs() @ weight.abs()) + 1e-30)
+    assert_within(
+        layer.weight.grad, g.T @ used, (2 * u + 17 * sums + extra) * (g.abs().T @ used.abs()) + 1e-30
+    )
+    assert_within(layer.bias.grad, g.sum(0), (u + 17 * sums) * g.abs().sum(0))
+    assert (x.grad.dtype, layer.weight.grad.dtype, layer.bias.grad.dtype) == (dtype,) * 3
+
+
+def test_ternary_is_transformers_online_autobitlinear() -> None:
+    ours, theirs = make("1.58bit"), AutoBitLinear(IN, OUT, bias=True, online_quant=True)
+    theirs.load_state_dict(ours.state_dict())
+    x, grad = normal(64, IN, seed=4).requires_grad_(), normal(64, OUT, seed=5)
+    x2 = x.detach().clone().requires_grad_()
+    with torch.compiler.set_stance("force_eager"):
+        expected = theirs(x2)
+    y = ours(x)
+    expected.backward(grad)
+    y.backward(grad)
+    # Codes are the same; their fp32 sums of n products have n roundings, and the operands a few each.
+    u, used, weight = ROUNDOFF[torch.float32], activation_used(x.detach(), "1.58bit"), weight_used(ours.weight, "1.58bit")
+    assert_within(y, expected.double(), (IN + 32) * u * (used.abs() @ weight.abs().T + 1))
+    assert_within(x.grad, x2.grad.double(), 2 * (OUT + 16) * u * (grad.abs().double() @ weight.abs()))
+    assert_within(ours.weight.grad, theirs.weight.grad.double(), 2 * (64 + 16) * u * (grad.abs().T.double() @ used.abs()))
+    torch.testing.assert_close(ours.bias.grad, theirs.bias.grad, rtol=0, atol=64 * u * grad.abs().sum(0).max().item())
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("lead", [(), (1,), (0,), (2, 0, 3), (2, 3, 4)])
+def test_leading_dimensions(precision: str, lead: tuple[int, ...]) -> None:
+    layer, x = make(precision), normal(*lead, IN, seed=6).requires_grad_()
+    y = layer(x)
+    assert y.shape == (*lead, OUT)
+    if y.numel():
+        # Batches of other sizes may be summed in another order.
+        flat = layer(x.reshape(-1, IN)).reshape(y.shape)
+        torch.testing.assert_close(y, flat, rtol=0, atol=2 * IN * ROUNDOFF[torch.float32] * y.abs().max().item())
+    y.sum().backward()
+    assert x.grad.shape == x.shape and layer.weight.grad.shape == layer.weight.shape
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_strided_input(precision: str) -> None:
+    layer, x = make(precision), normal(IN, 2, 7, seed=7)
+    assert torch.equal(layer(x.permute(2, 1, 0)), layer(x.permute(2, 1, 0).contiguous()))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_only_asked_gradients_are_computed(precision: str) -> None:
+    layer, x = make(precision), normal(4, IN, seed=8)
+    layer.weight.requires_grad_(False)
+    layer(x).sum().backward()
+    assert layer.weight.grad is None and layer.bias.grad is not None
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_backward_quantises_the_weight_that_is_there_now(precision: str) -> None:
+    """ZeRO-3 frees `param.data` after the forward and brings it back, elsewhere, before the backward."""
+    layer, x = make(precision), normal(4, IN, seed=9).requires_grad_()
+    layer(x).sum().backward()
+    expected = x.grad.clone()
+    x.grad = None
+    y = layer(x)
+    values = layer.weight.data.clone()
+    layer.weight.data = torch.empty(0)
+    layer.weight.data = values
+    y.sum().backward()
+    assert torch.equal(x.grad, expected)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_large_float16_activations_stay_finite(precision: str) -> None:
+    layer = BitLinear(1024, 8, precision=precision, dtype=torch.float16)
+    with torch.no_grad():
+        layer.weight.fill_(0.001)
+    x = torch.full((2, 1024), 100.0, dtype=torch.float16)  # Σ q = 127 · 1024 > 65504
+    assert layer(x).isfinite().all()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_nan_reaches_the_output(precision: str) -> None:
+    layer, x = make(precision), normal(3, IN, seed=10)
+    x[1, 50] = float("nan")
+    y = layer(x)
+    assert y[1].isnan().all() and y[[0, 2]].isfinite().all()
+
+
+def test_bad_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match="'1.58bit', '4bit', got '1.5bit'; did you mean '1.58bit'"):
+        BitLinear(64, 64, precision="1.5bit")
+    with pytest.raises(ValueError, match="multiple of group_size 128, got 96"):
+        BitLinear(96, 64, precision="4bit")
+    with pytest.raises(ValueError, match="positive multiple of 8, got 0"):
+        BitLinear(96, 64, precision="4bit", group_size=0)
+    layer = make("1.58bit")
+    with pytest.raises(RuntimeError, match="expected x of 96 features, got 95"):
+        layer(torch.zeros(2, 95))
+    with pytest.raises(RuntimeError, match="got Half and Double"):
+        make("1.58bit", torch.float64)(torch.zeros(2, IN, dtype=torch.float16))
+    with pytest.raises(RuntimeError, match="bias of 40 features, got 39"):
+        torch.ops.zeta.bitlinear(torch.zeros(2, IN), layer.weight, torch.zeros(39), "1.58bit", 32)
+    with pytest.raises(RuntimeError, match=r"grad_out of \[2, 40\], got \[2, 41\]"):
+        torch.ops.zeta.bitlinear_backward(
+            torch.zeros(2, 41), torch.zeros(2, IN), layer.weight.detach(), "1.58bit", 32, [True, True, True]
+        )
+
+
+def test_copies_and_state_dict_are_those_of_linear() -> None:
+    layer, x = make("4bit"), normal(2, IN, seed=11)
+    assert torch.equal(copy.deepcopy(layer)(x), layer(x))
+    assert layer.state_dict().keys() == torch.nn.Linear(IN, OUT).state_dict().keys()
+    assert "precision='4bit', group_size=32" in repr(layer)
+
+
+@torch.no_grad()
+def test_serving_equals_training_bit_for_bit() -> None:
+    layer, x = make("1.58bit"), normal(9, IN, seed=12)
+    codes, scale = quantize_weight(layer.weight, "1.58bit")
+    served = torch.ops.zeta.packed_linear(x, pack_ternary(codes), scale, layer.bias, "ternary", OUT)
+    assert torch.equal(served, layer(x))

@@ -1,0 +1,122 @@
+"""BitLinear under what wraps a model: autocast, torch.compile, checkpointing, opcheck, functorch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from quant_formulas import GROUP, PRECISIONS, normal
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from zeta.quant import BitLinear
+
+IN, OUT = 64, 24
+
+
+def make(precision: str, **options: object) -> BitLinear:
+    torch.manual_seed(0)
+    return BitLinear(IN, OUT, precision=precision, group_size=GROUP, **options)
+
+
+def gradients(layer: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    inputs = [x, *layer.parameters()]
+    return list(torch.autograd.grad(layer(x).float().square().sum(), inputs))
+
+
+@pytest.mark.parametrize("needs_grad", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_opcheck(precision: str, bias: bool, needs_grad: bool) -> None:
+    layer = make(precision, bias=bias).requires_grad_(needs_grad)
+    x = normal(2, 3, IN, seed=1).requires_grad_(needs_grad)
+    torch.library.opcheck(torch.ops.zeta.bitlinear.default, (x, layer.weight, layer.bias, precision, GROUP))
+
+
+@pytest.mark.parametrize("mask", [(True, True, True), (False, True, False), (True, False, True)])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_opcheck_backward(precision: str, mask: tuple[bool, bool, bool]) -> None:
+    args = (normal(3, OUT, seed=2), normal(3, IN, seed=3), normal(OUT, IN, seed=4), precision, GROUP, list(mask))
+    torch.library.opcheck(torch.ops.zeta.bitlinear_backward.default, args)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_compile_whole_graph_and_any_batch(precision: str) -> None:
+    layer = make(precision)
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")
+    for batch in (5, 7):
+        x = normal(batch, IN, seed=5).requires_grad_()
+        for actual, expected in zip(gradients(compiled, x), gradients(layer, x), strict=True):
+            assert torch.equal(actual, expected)
+
+
+def test_compile_with_inductor() -> None:
+    model = nn.Sequential(make("1.58bit"), nn.ReLU(), BitLinear(OUT, 8, precision="4bit", group_size=8))
+    x = normal(5, IN, seed=6).requires_grad_()
+    torch.testing.assert_close(gradients(torch.compile(model, fullgraph=True), x), gradients(model, x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_autocast_casts_activations_and_quantises_the_master_weight(precision: str, dtype: torch.dtype) -> None:
+    layer, x = make(precision), normal(5, IN, seed=7).requires_grad_()
+    with torch.autocast("cpu", dtype):
+        y = layer(x)
+    assert y.dtype == dtype
+    direct = torch.ops.zeta.bitlinear(x.to(dtype), layer.weight, layer.bias, precision, GROUP)
+    assert torch.equal(y, direct)
+    y.float().square().sum().backward()
+    assert (x.grad.dtype, layer.weight.grad.dtype, layer.bias.grad.dtype) == (torch.float32,) * 3
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_autocast_with_16_bit_weights(precision: str) -> None:
+    layer, x = make(precision, dtype=torch.float16), normal(5, IN, seed=8)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    assert torch.equal(y, layer.bfloat16()(x.bfloat16()))
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_checkpointing(precision: str, reentrant: bool) -> None:
+    layer, x = make(precision), normal(5, IN, seed=9).requires_grad_()
+    expected = gradients(layer, x)
+    checkpoint(layer, x, use_reentrant=reentrant).square().sum().backward()
+    for actual, wanted in zip([x.grad, layer.weight.grad, layer.bias.grad], expected, strict=True):
+        assert torch.equal(actual, wanted)
+
+
+def test_vmap_is_refused_by_name() -> None:
+    layer, x = make("1.58bit"), normal(5, IN, seed=10)
+    with pytest.raises(NotImplementedError, match="zeta::bitlinear: torch.func.vmap is not supported"):
+        torch.vmap(layer)(x)
+    with pytest.raises(NotImplementedError, match="zeta::quantize_weight: torch.func.vmap"):
+        torch.vmap(lambda w: torch.ops.zeta.quantize_weight(w, "4bit", 8))(normal(2, 8, 8, seed=1))
+
+
+def test_double_backward_is_refused_by_name() -> None:
+    layer, x = make("4bit"), normal(5, IN, seed=11).requires_grad_()
+    (grad,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="zeta::bitlinear_backward"):
+        grad.sum().backward()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_meta_tensors(precision: str) -> None:
+    layer = make(precision, device="meta")
+    assert layer(torch.empty(2, 3, IN, device="meta")).shape == (2, 3, OUT)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_training_learns(precision: str) -> None:
+    x, target = normal(128, IN, seed=13), normal(128, OUT, seed=14)
+    layer = make(precision)
+    optimiser = torch.optim.AdamW(layer.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(40):
+        loss = nn.functional.mse_loss(layer(x), target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]

@@ -1,0 +1,161 @@
+"""packed_linear against a float64 linear on the unpacked weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from quant_formulas import ROUNDOFF, activation_used, assert_within, normal
+from torch import Tensor
+
+from zeta.quant import pack_int4, pack_ternary, quantize_weight
+
+FORMATS = ("ternary", "int4")
+PRECISION = {"ternary": "1.58bit", "int4": "4bit"}
+
+
+def make(format: str, n: int, k: int, group: int = 8) -> tuple[Tensor, Tensor, Tensor]:
+    """A packed weight, its scale, and what they stand for in float64."""
+    codes, scale = quantize_weight(normal(n, k, seed=1, scale=0.02), PRECISION[format], group)
+    spread = scale if format == "ternary" else scale.repeat_interleave(group, dim=1)
+    return (pack_ternary if format == "ternary" else pack_int4)(codes), scale, codes.double() * spread.double()
+
+
+def check(format: str, x: Tensor, packed: Tensor, scale: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    y = torch.ops.zeta.packed_linear(x, packed, scale, bias, format, weight.shape[0])
+    assert y.dtype == x.dtype and y.is_contiguous() and y.shape == (*x.shape[:-1], weight.shape[0])
+    used = activation_used(x, PRECISION[format])
+    expected = used @ weight.T + (0 if bias is None else bias.double())
+    # Ternary: an exact integer, then 4 roundings of fp32. int4: k + 16 of them on terms of stored codes up to 15
+    # with their offset of 8, where the codes used are at least 1 in 8: at most 23 / 7.5 · max|Ŵ| each.
+    u, single = ROUNDOFF[x.dtype], ROUNDOFF[torch.float32]
+    terms = used.abs() @ weight.abs().T
+    if format == "int4":
+        terms = 23 / 7 * (used.abs().sum(-1, keepdim=True) * weight.abs().amax(1))
+    roundings = 4 if format == "ternary" else x.shape[-1] + 16
+    assert_within(y, expected, roundings * single * (terms + 1) + u * expected.abs() + 1e-30)
+    return y
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("m", [0, 1, 3, 17, 64])
+@pytest.mark.parametrize("format", FORMATS)
+def test_is_the_float_linear(format: str, m: int, dtype: torch.dtype) -> None:
+    for n, k in ((4, 8), (12, 40), (52, 136), (128, 1096)):
+        packed, scale, weight = make(format, n, k)
+        check(format, normal(m, k, seed=2, dtype=dtype), packed, scale, weight, normal(n, seed=3))
+
+
+@pytest.mark.parametrize("k", [1, 5, 33, 1025])
+def test_ternary_takes_any_in_features(k: int) -> None:
+    packed, scale, weight = make("ternary", 20, k)
+    for m in (1, 6):
+        check("ternary", normal(m, k, seed=4), packed, scale, weight, None)
+
+
+@pytest.mark.parametrize("group", [8, 24, 32, 64, 192])
+def test_int4_group_sizes_and_bfloat16_scales(group: int) -> None:
+    packed, scale, weight = make("int4", 9, 192, group)
+    for m in (1, 6):
+        x = normal(m, 192, seed=5)
+        y = check("int4", x, packed, scale, weight, None)
+        assert torch.equal(y, check("int4", x, packed, scale.bfloat16(), weight, None))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_leading_dimensions_and_strides(format: str) -> None:
+    packed, scale, weight = make(format, 16, 64)
+    check(format, normal(64, seed=6), packed, scale, weight, None)
+    check(format, normal(2, 0, 64, seed=6), packed, scale, weight, None)
+    check(format, normal(64, 3, 5, seed=6).permute(2, 1, 0), packed, scale, weight, normal(16, seed=7).bfloat16())
+
+
+@pytest.mark.parametrize("m", [1, 5])
+@pytest.mark.parametrize("format", FORMATS)
+def test_devices_without_kernels_agree(format: str, m: int) -> None:
+    packed, scale, weight = make(format, 24, 72)
+    x, bias = normal(m, 72, seed=8), normal(24, seed=9)
+    args = (x, packed, scale, bias, format, 24)
+    generic = torch._C.DispatchKey.CompositeExplicitAutograd
+    aten = torch.ops.zeta.packed_linear.default._op_dk(generic, *args)
+    torch.testing.assert_close(aten, check(format, x, packed, scale, weight, bias), rtol=0, atol=2**-17)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_scalar_kernels(format: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """ZETA_CPU_ISA is read once a process, so another one computes the same."""
+    import os
+    import subprocess
+    import sys
+
+    path = tmp_path_factory.mktemp("isa") / "y.pt"
+    script = (
+        f"import torch; from test_packed_linear import make, normal; packed, scale, _ = make({format!r}, 12, 200)\n"
+        f"torch.save(torch.ops.zeta.packed_linear(normal(3, 200, seed=8), packed, scale, None, {format!r}, 12), {str(path)!r})"
+    )
+    folder = os.path.dirname(__file__)
+    environment = os.environ | {"ZETA_CPU_ISA": "scalar", "PYTHONPATH": os.pathsep.join([folder, *sys.path])}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+    packed, scale, _ = make(format, 12, 200)
+    y = torch.ops.zeta.packed_linear(normal(3, 200, seed=8), packed, scale, None, format, 12)
+    scalar = torch.load(path)
+    # Ternary is the same to the bit; sums of 200 fp32 products differ by their order.
+    torch.testing.assert_close(scalar, y, rtol=0, atol=0 if format == "ternary" else 2**-18)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_non_finite_activations_reach_the_output(format: str) -> None:
+    packed, scale, _ = make(format, 8, 64)
+    for m in (1, 4):
+        for bad in (float("nan"), float("inf")):
+            x = normal(m, 64, seed=10)
+            x[0, 37] = bad
+            y = torch.ops.zeta.packed_linear(x, packed, scale, None, format, 8)
+            assert not y[0].isfinite().any() and y[1:].isfinite().all()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_opcheck_compile_and_autocast(format: str) -> None:
+    packed, scale, _ = make(format, 8, 64)
+    op, x = torch.ops.zeta.packed_linear, normal(3, 64, seed=11)
+    torch.library.opcheck(op.default, (x, packed, scale, normal(8, seed=12), format, 8))
+    compiled = torch.compile(lambda x: op(x, packed, scale, None, format, 8), fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x), op(x, packed, scale, None, format, 8))
+    with torch.autocast("cpu", torch.bfloat16):
+        y = op(x, packed, scale, None, format, 8)
+    assert torch.equal(y, op(x.bfloat16(), packed, scale, None, format, 8))
+
+
+def test_gradients_and_vmap_are_refused_by_name() -> None:
+    packed, scale, _ = make("int4", 8, 64)
+    op = torch.ops.zeta.packed_linear
+    y = op(normal(3, 64, seed=13).requires_grad_(), packed, scale, None, "int4", 8)
+    with pytest.raises(RuntimeError, match="zeta::packed_linear"):
+        y.sum().backward()
+    with pytest.raises(NotImplementedError, match="zeta::packed_linear: torch.func.vmap"):
+        torch.vmap(lambda x: op(x, packed, scale, None, "int4", 8))(normal(3, 64, seed=13))
+
+
+def test_bad_arguments_are_named() -> None:
+    op, x = torch.ops.zeta.packed_linear, torch.zeros(2, 64)
+    ternary, scale, _ = make("ternary", 8, 64)
+    int4, scales, _ = make("int4", 8, 64)
+    with pytest.raises(ValueError, match="'ternary', 'int4', got 'int3'"):
+        op(x, int4, scales, None, "int3", 8)
+    with pytest.raises(RuntimeError, match="multiple of 4 for ternary, got 6"):
+        op(x, ternary, scale, None, "ternary", 6)
+    with pytest.raises(RuntimeError, match="packed of 3 rows, got 2"):
+        op(x, ternary, scale, None, "ternary", 12)
+    with pytest.raises(RuntimeError, match="x of 64 features, got 63"):
+        op(x[:, :63], int4, scales, None, "int4", 8)
+    with pytest.raises(RuntimeError, match="got Double"):
+        op(x.double(), int4, scales, None, "int4", 8)
+    with pytest.raises(RuntimeError, match="packed of Byte and 2 dimensions, got Int"):
+        op(x, int4, scale, None, "ternary", 8)
+    with pytest.raises(RuntimeError, match="multiple of 8 columns, got 64 columns in 5 groups"):
+        op(x, int4, scales[:, :5], None, "int4", 8)
+    with pytest.raises(RuntimeError, match="one scale for ternary"):
+        op(x, ternary, torch.ones(2), None, "ternary", 8)
+    with pytest.raises(RuntimeError, match="packed to be contiguous"):
+        op(x, make("ternary", 64, 8)[0].T[:2], scale, None, "ternary", 8)
+    with pytest.raises(RuntimeError, match="bias of 8 features, got 4"):
+        op(x, int4, scales, torch.zeros(4), "int4", 8)

@@ -1,0 +1,89 @@
+"""Codes and scales against the formula, exactly."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from quant_formulas import GROUP, PRECISIONS, ROUNDOFF, normal, weight_codes
+
+from zeta.quant import quantize_weight
+
+DTYPES = tuple(ROUNDOFF)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("shape", [(1, 32), (7, 96), (64, 160)])
+def test_codes_are_the_formula(precision: str, dtype: torch.dtype, shape: tuple[int, int]) -> None:
+    weight = normal(*shape, seed=1, scale=0.02, dtype=dtype)
+    codes, scale = quantize_weight(weight, precision, GROUP)
+    expected_codes, expected_scale = weight_codes(weight, precision)
+    assert codes.dtype == torch.int8 and scale.dtype == torch.float32
+    assert torch.equal(scale, expected_scale)
+    assert torch.equal(codes.float(), expected_codes)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_devices_without_kernels_agree(precision: str) -> None:
+    """What CUDA runs is ATen, which runs on CPU tensors just as well."""
+    weight = normal(16, 96, seed=2)
+    codes, scale = torch.ops.zeta.quantize_weight.default._op_dk(
+        torch._C.DispatchKey.CompositeExplicitAutograd, weight, precision, GROUP
+    )
+    expected_codes, expected_scale = quantize_weight(weight, precision, GROUP)
+    # ATen's mean adds in another order: for ternary the scale may be a few roundings away.
+    torch.testing.assert_close(scale, expected_scale, rtol=16 * ROUNDOFF[torch.float32], atol=0)
+    assert torch.equal(codes, expected_codes)
+
+
+def test_ternary_scale_is_rounded_to_the_master_dtype() -> None:
+    _, scale = quantize_weight(normal(32, 32, seed=3, dtype=torch.bfloat16), "1.58bit")
+    assert torch.equal(scale, scale.bfloat16().float())
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_zero_weight(precision: str) -> None:
+    codes, scale = quantize_weight(torch.zeros(4, 32), precision, GROUP)
+    assert not codes.any() and (scale > 0).all()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_non_finite_weight_shows_in_the_scale(precision: str, bad: float) -> None:
+    weight = normal(4, 64, seed=4)
+    weight[1, 40] = bad
+    _, scale = quantize_weight(weight, precision, GROUP)
+    assert not scale.isfinite().all()
+
+
+def test_strided_weight_and_one_with_gradients() -> None:
+    weight = normal(64, 8, seed=5).requires_grad_()
+    codes, scale = quantize_weight(weight.T, "4bit", GROUP)
+    assert torch.equal(codes, quantize_weight(weight.T.contiguous(), "4bit", GROUP)[0])
+    assert not scale.requires_grad
+
+
+def test_bad_arguments_are_named() -> None:
+    weight = torch.zeros(4, 48)
+    with pytest.raises(ValueError, match="'1.58bit', '4bit', got '4bits'; did you mean '4bit'"):
+        quantize_weight(weight, "4bits")
+    with pytest.raises(ValueError, match="multiple of group_size 32, got 48"):
+        quantize_weight(weight, "4bit", 32)
+    op = torch.ops.zeta.quantize_weight
+    with pytest.raises(ValueError, match="'1.58bit', '4bit', got '3bit'"):
+        op(weight, "3bit", 32)
+    with pytest.raises(ValueError, match="positive multiple of 8, got 12"):
+        op(weight, "4bit", 12)
+    with pytest.raises(RuntimeError, match="multiple of group_size 32, got 48"):
+        op(weight, "4bit", 32)
+    with pytest.raises(RuntimeError, match="2 dimensions .*got 3"):
+        op(weight[None], "4bit", 16)
+    with pytest.raises(RuntimeError, match="got Int"):
+        op(weight.int(), "4bit", 16)
+    with pytest.raises(RuntimeError, match=r"out_features ≥ 1 .*got a weight of \[0, 48\]"):
+        op(weight[:0], "1.58bit", 16)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_opcheck(precision: str) -> None:
+    torch.library.opcheck(torch.ops.zeta.quantize_weight.default, (normal(8, 64, seed=6), precision, GROUP))

@@ -1,0 +1,83 @@
+"""What is left of a run that is killed, stopped, out of space, or diverging. One or two ranks, tiny model."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from rank_processes import start
+from tiny_run import arguments, records, wait_for_step
+
+
+def checkpoints(output: Path) -> list[str]:
+    return sorted(path.name for path in (output / "checkpoints").glob("step-*"))
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.02, 0.04])
+def test_kill_while_saving_leaves_a_whole_checkpoint(
+    tmp_path: Path, config: Path, shards: Path, delay: float
+) -> None:
+    output = tmp_path / "run"
+    many = arguments(config, shards, output, "--save-every", "1", "--steps", "500")
+    job = start(many, tmp_path, world_size=1)
+    wait_for_step(job, output, 4)
+    time.sleep(delay)
+    job.send(signal.SIGKILL)
+    job.wait()
+
+    latest = (output / "checkpoints" / "latest").read_text().strip()
+    step = int(latest.removeprefix("step-"))
+    facts = json.loads((output / "checkpoints" / latest / "zeta.json").read_text())
+    assert facts["step"] == step
+
+    again = arguments(config, shards, output, "--save-every", "0", "--steps", str(step + 2), "--resume")
+    job = start(again, tmp_path, world_size=1)
+    assert job.wait() == [0], job.output()
+    assert [record["step"] for record in records(output)] == list(range(1, step + 3))
+    assert checkpoints(output)[-1] == f"step-{step + 2:06}"
+    assert not list((output / "checkpoints").glob("*.tmp"))
+
+
+def test_sigterm_on_one_rank_saves_and_ends_all_with_zero(tmp_path: Path, config: Path, shards: Path) -> None:
+    output = tmp_path / "run"
+    job = start(arguments(config, shards, output, "--steps", "100000"), tmp_path)
+    wait_for_step(job, output, 3)
+    begin = time.monotonic()
+    job.processes[1].terminate()
+    assert job.wait() == [0, 0], job.output()
+    assert time.monotonic() - begin < 30
+    assert "SIGTERM" in job.output() and "--resume" in job.output()
+    # The step that noticed the request is saved, though not logged.
+    assert checkpoints(output)[-1] == f"step-{len(records(output)) + 1:06}"
+
+
+def test_no_space_for_a_checkpoint_names_the_last_good_one(
+    tmp_path: Path, config: Path, shards: Path
+) -> None:
+    output = tmp_path / "run"
+    assert start(arguments(config, shards, output, "--steps", "5"), tmp_path).wait() == [0, 0]
+    more = arguments(config, shards, output, "--steps", "20", "--resume")
+    # A limit on the size of a file stands for a full disk: the optimizer's states do not fit.
+    job = start(more, tmp_path, largest_file=20_000)
+    assert job.wait() == [1, 1], job.output()
+    errors = [line for line in job.output().splitlines() if "error" in line]
+    assert len(errors) == 1
+    assert "step-000010" in errors[0] and "File too large" in errors[0] and "step-000005" in errors[0]
+    assert checkpoints(output) == ["step-000005"]
+    assert "Traceback" not in job.output()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, config: Path, shards: Path) -> None:
+    output = tmp_path / "run"
+    settings = json.loads(config.read_text()) | {"gradient_clipping": 0.0}
+    config.write_text(json.dumps(settings))
+    job = start(
+        arguments(config, shards, output, "--steps", "50", "--lr", "1e30", "--save-every", "1"), tmp_path
+    )
+    assert job.wait() == [1, 1], job.output()
+    errors = [line for line in job.output().splitlines() if "error" in line]
+    assert len(errors) == 1
+    step = len(records(output)) + 1
+    assert f"at step {step}" in errors[0] and "--lr" in errors[0] and f"step-{step - 1:06}" in errors[0]
+    assert checkpoints(output)[-1] == f"step-{step - 1:06}"

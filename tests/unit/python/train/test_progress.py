@@ -1,0 +1,32 @@
+import io
+
+from zeta.train.progress import Progress
+from zeta.train.schedule import Limits
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_prints_plain_lines_at_intervals_off_a_terminal() -> None:
+    stream = io.StringIO()
+    progress = Progress(Limits(200, None), stream, interval=3600.0)
+    for step in (1, 2, 100):
+        progress.update(step, 1.0, 2.5, 1e-3, 12345.0)
+    progress.note("a note")
+    progress.close()
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("step 1/200   0% | loss 2.5000 | lr 1.00e-03 | 12,345 tok/s | --:-- left")
+    assert lines[1] == "a note"
+
+
+def test_redraws_one_line_on_a_terminal() -> None:
+    stream = Terminal()
+    progress = Progress(Limits(None, 60.0), stream)
+    progress.update(1, 0.0, 2.5, 1e-3, 1.0)
+    progress.update(2, 30.0, 2.5, 1e-3, 1.0)
+    assert "\n" not in stream.getvalue()
+    last = stream.getvalue().split("\r")[-1]
+    assert "50%" in last and "00:00 left" in last

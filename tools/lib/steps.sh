@@ -1,0 +1,28 @@
+# step NAME CMD…: run one step of a longer work with a log of its own and one line on the screen.
+log_dir=logs/${0##*/}
+mkdir -p "$log_dir"
+started=$SECONDS
+
+step() {
+  local name=$1 begin=$SECONDS pid log spent
+  log="$log_dir/${name// /-}.log"
+  shift
+  "$@" >"$log" 2>&1 </dev/null &
+  pid=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    [ -t 1 ] && printf '\r\033[K  … %-20s %4ds  %s' "$name" $((SECONDS - begin)) "$(tail -n 1 "$log" | tr -d '\r' | cut -c1-60)"
+    sleep 0.2
+  done
+  [ -t 1 ] && printf '\r\033[K'
+  spent=$((SECONDS - begin))
+  if wait "$pid"; then
+    printf '  ✓ %-20s %4ds\n' "$name" "$spent"
+    return
+  fi
+  printf '  ✗ %-20s %4ds\n\n' "$name" "$spent"
+  tail -n 15 "$log" | sed 's/^/    /'
+  printf '\n%s: step "%s" failed; the whole log is %s. Mend what it names and run %s again.\n' "$0" "$name" "$log" "$0" >&2
+  exit 1
+}
+
+finish() { printf '  ready in %ds\n' $((SECONDS - started)); }

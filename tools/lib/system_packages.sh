@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Make sure that the packages of tools/packages-debian.txt are there: install them where we may, else list them.
+set -euo pipefail
+
+installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/.*Candidate: \([^(].*\)/\1/p')" ]; }
+
+# The first alternative that is installed; else the first that can be; else the first.
+choose() {
+  local alternatives=(${1//|/ }) name
+  for name in "${alternatives[@]}"; do installed "$name" && { echo "$name"; return; }; done
+  for name in "${alternatives[@]}"; do available "$name" && { echo "$name"; return; }; done
+  echo "${alternatives[0]}"
+}
+
+# Every line of the list whose package is not there; programs that came another way count as there.
+find_missing() {
+  missing=()
+  local line name
+  while read -r line; do
+    case "$line" in ''|\#*) continue ;; esac
+    case "$line" in
+      cmake|git) command -v "$line" >/dev/null && continue ;;
+      ninja-build) command -v ninja >/dev/null && continue ;;
+      rust) find_rust && continue; line='cargo-web|cargo-1.89|cargo-1.85|cargo' ;;
+    esac
+    name=$(choose "$line")
+    installed "$name" || missing+=("$name")
+  done <tools/packages-debian.txt
+}
+
+# Rust as new as rust/zeta_text/Cargo.toml asks for.
+find_rust() {
+  local floor found
+  floor=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' rust/zeta_text/Cargo.toml)
+  found=$(cargo --version 2>/dev/null | awk '{print $2}') || return 1
+  [ -n "$found" ] && [ "$(printf '%s\n' "$floor" "$found" | sort -V | head -n 1)" = "$floor" ]
+}
+
+command -v dpkg-query >/dev/null || { echo "This is no Debian or Ubuntu: install what tools/packages-debian.txt lists, by your own names, and set ZETA_SKIP_PACKAGES=1."; [ -n "${ZETA_SKIP_PACKAGES:-}" ]; exit; }
+find_missing
+[ ${#missing[@]} -eq 0 ] && { echo "all there"; exit 0; }
+
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then
+  sudo=(sudo -n)
+  if ! "${sudo[@]}" true 2>/dev/null; then
+    echo "Missing system packages, and no right to install them. As root, run:"
+    echo "    apt-get install -y ${missing[*]}"
+    exit 1
+  fi
+fi
+echo "installing ${missing[*]}"
+"${sudo[@]}" apt-get update -q
+find_missing  # what is available is known only now
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
