@@ -14,7 +14,9 @@ def shuffled(count: int, seed: int, epoch: int) -> numpy.ndarray:
     generators") under a key made of seed and epoch. NumPy's own generators may change between versions.
     """
     key = int.from_bytes(hashlib.sha256(f"{seed}:{epoch}".encode()).digest()[:8], "big")
-    return numpy.argsort(_split_mix(numpy.arange(count, dtype=numpy.uint64), numpy.uint64(key)), kind="stable")
+    return numpy.argsort(
+        _split_mix(numpy.arange(count, dtype=numpy.uint64), numpy.uint64(key)), kind="stable"
+    )
 
 
 def _split_mix(index: numpy.ndarray, key: numpy.uint64) -> numpy.ndarray:

@@ -13,9 +13,9 @@ from zeta.data.errors import DataError
 class Blocks(Iterator[numpy.ndarray]):
     """An iterator over one rank's blocks; ``len()`` is how many it has yet to give.
 
-    Block ``i`` is ``tokens[i·seq_len : (i+1)·seq_len + 1]``: inputs are its first ``seq_len`` tokens, targets its
-    last, so every token but the very first is predicted once an epoch. Blocks run across documents, which end in
-    the end-of-text token.
+    Block ``i`` is ``tokens[i·seq_len : (i+1)·seq_len + 1]``: inputs are its first ``seq_len`` tokens,
+    targets its last, so every token but the very first is predicted once an epoch. Blocks run across
+    documents, which end in the end-of-text token.
     """
 
     def __init__(self, tokens: numpy.ndarray, seq_len: int, order: numpy.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Train a byte-level BPE tokenizer and dress it as a Hugging Face folder.
 
-Byte-level: the alphabet is the 256 bytes, so any text round-trips and no token is unknown (Radford et al. 2019,
-"Language Models are Unsupervised Multitask Learners", section 2.2).
+Byte-level: the alphabet is the 256 bytes, so any text round-trips and no token is unknown (Radford et al.
+2019, "Language Models are Unsupervised Multitask Learners", section 2.2).
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def train_byte_level_bpe(texts: Iterable[str], vocab_size: int) -> TokenizerFold
     """Learn merges from ``texts``. The same texts in any order give the same tokenizer.
 
     Args:
-        vocab_size: the most tokens wanted, `<|endoftext|>` and the 256 bytes among them; a small text gives fewer.
+        vocab_size: the most tokens wanted, `<|endoftext|>` and the 256 bytes among them; a small text gives
+        fewer.
 
     Raises:
         DataError: ``vocab_size`` has no room for the bytes.
@@ -39,7 +40,9 @@ def train_byte_level_bpe(texts: Iterable[str], vocab_size: int) -> TokenizerFold
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     if vocab_size < SMALLEST_VOCABULARY:
-        raise DataError(f"expected vocab_size ≥ {SMALLEST_VOCABULARY} (256 bytes and {END_OF_TEXT}), got {vocab_size}")
+        raise DataError(
+            f"expected vocab_size ≥ {SMALLEST_VOCABULARY} (256 bytes and {END_OF_TEXT}), got {vocab_size}"
+        )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

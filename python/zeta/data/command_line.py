@@ -15,15 +15,16 @@ from zeta.data.selection import Selection
 _PROGRAM = "python -m zeta.data"
 _PLACES = """\
 places:
-  A path, file:///… or s3://bucket/prefix. For S3 and MinIO set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, unless it
-  is AWS, AWS_ENDPOINT_URL (or append ?endpoint_override=http://HOST:PORT).
+  A path, file:///… or s3://bucket/prefix. For S3 and MinIO set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
+  and, unless it is AWS, AWS_ENDPOINT_URL (or append ?endpoint_override=http://HOST:PORT).
 
 running it again:
-  With the same inputs and options it does nothing. After a kill it goes on with the shards that were finished. If an
-  input or option changed, it refuses, unless --overwrite says to replace the output.
+  With the same inputs and options it does nothing. After a kill it goes on with the shards that were
+  finished. If an input or option changed, it refuses, unless --overwrite says to replace the output.
 
 files that cannot be used:
-  One that is unreadable, not UTF-8, empty or too large is skipped, named on the screen and in OUTPUT/manifest.json.
+  One that is unreadable, not UTF-8, empty or too large is skipped, named on the screen and in
+  OUTPUT/manifest.json.
 
 example:
   python -m zeta.data prepare --input ~/src --exclude test --output s3://corpora/src --tokenizer train
@@ -84,7 +85,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_places(command: argparse.ArgumentParser) -> None:
     add = command.add_argument_group("what goes in and out").add_argument
-    add("--input", nargs="+", action="extend", required=True, metavar="URI", help="files or folders to train on")
+    add(
+        "--input",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="URI",
+        help="files or folders to train on",
+    )
     add("--output", required=True, metavar="URI", help="where the shards go: an empty or missing folder")
     add(
         "--include",
@@ -92,8 +100,8 @@ def _add_places(command: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="GLOB",
-        help="take these files of a folder (default: the usual suffixes of text and code); with a '/' the glob is "
-        "matched against the path below the input, without against the name",
+        help="take these files of a folder (default: the usual suffixes of text and code); with a '/' the "
+        "glob is matched against the path below the input, without against the name",
     )
     add(
         "--exclude",
@@ -115,7 +123,9 @@ def _add_tokenizer(command: argparse.ArgumentParser) -> None:
         help="'train' learns a byte-level BPE from the train split; else a Hugging Face tokenizer folder",
     )
     size = PrepareOptions.vocab_size
-    add("--vocab-size", type=int, default=size, metavar="N", help="most tokens to learn (default %(default)s)")
+    add(
+        "--vocab-size", type=int, default=size, metavar="N", help="most tokens to learn (default %(default)s)"
+    )
 
 
 def _add_validation(command: argparse.ArgumentParser) -> None:
@@ -139,5 +149,11 @@ def _add_validation(command: argparse.ArgumentParser) -> None:
 
 def _add_running(command: argparse.ArgumentParser) -> None:
     add = command.add_argument_group("running").add_argument
-    add("--num-cpus", type=int, default=available_cpus(), metavar="N", help="CPUs to use (default %(default)s)")
+    add(
+        "--num-cpus",
+        type=int,
+        default=available_cpus(),
+        metavar="N",
+        help="CPUs to use (default %(default)s)",
+    )
     add("--overwrite", action="store_true", help="replace an output made from other inputs or options")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,13 +52,18 @@ class Job:
         """
         tokenizer = self.tokenizer.place(self.store, self.found.stores, self.splits["train"], progress)
         planned = plan_shards(self.splits)
+        paths = {shard.path for shard in planned}
+        output.remove_strays(self.store, paths)
         finished = self._finished_earlier(planned, tokenizer)
         if finished:
             progress.note(f"going on: {len(finished)} of {len(planned)} shards are there from an earlier run")
         missing = [shard for shard in planned if shard.path not in finished]
-        made, seconds = self._make(missing, tokenizer, progress)
+        try:
+            made, seconds = self._make(missing, tokenizer, progress)
+        finally:
+            # A worker stopped in the middle of a write, in this run or a killed one, leaves a temporary file.
+            output.remove_strays(self.store, paths)
         finished.update(made)
-        output.remove_strays(self.store, finished.keys())
         manifest = self._manifest([finished[shard.path] for shard in planned], tokenizer)
         manifest.write(self.store)
         journal.close_journal(self.store)
@@ -68,9 +74,7 @@ class Job:
     ) -> dict[str, FinishedShard]:
         with ThreadPoolExecutor(self.num_cpus) as pool:
             earlier = pool.map(lambda shard: journal.find_shard(self.store, shard, tokenizer.sha256), planned)
-            finished = {shard.path: left for shard, left in zip(planned, earlier, strict=True) if left}
-        output.remove_strays(self.store, finished.keys())
-        return finished
+            return {shard.path: left for shard, left in zip(planned, earlier, strict=True) if left}
 
     def _make(
         self, shards: Sequence[PlannedShard], tokenizer: TokenizerFolder, progress: Progress
@@ -82,8 +86,13 @@ class Job:
 
         sizes = {shard.path: shard.size for shard in shards}
         made = {}
-        with local_ray(self.num_cpus), progress.stage("tokenising", sum(sizes.values())) as stage:
-            for finished in Pipeline(self.found.stores, tokenizer, self.store).run(shards):
+        pipeline = Pipeline(self.found.stores, tokenizer, self.store)
+        with (
+            local_ray(self.num_cpus),
+            progress.stage("tokenising", sum(sizes.values())) as stage,
+            closing(pipeline.run(shards)) as results,
+        ):
+            for finished in results:
                 made[finished.shard.path] = finished
                 for item in finished.skipped:
                     progress.note(f"skipped {item.uri}: {item.reason}")
@@ -93,7 +102,9 @@ class Job:
     def _manifest(self, finished: Sequence[FinishedShard], tokenizer: TokenizerFolder) -> Manifest:
         lost = [item for part in finished for item in part.skipped]
         lost_uris = {item.uri for item in lost}
-        used = [document for split in SPLITS for document in self.splits[split] if document.uri not in lost_uris]
+        used = [
+            document for split in SPLITS for document in self.splits[split] if document.uri not in lost_uris
+        ]
         if not used:
             raise DataError("every input file vanished or changed during the run")
         shards = [part.shard for part in finished]
@@ -105,6 +116,7 @@ class Job:
             vocab_size=tokenizer.vocab_size,
             shards=shards,
             tokens={
-                split: sum(shard.tokens for shard in shards if shard.path.startswith(f"{split}/")) for split in SPLITS
+                split: sum(shard.tokens for shard in shards if shard.path.startswith(f"{split}/"))
+                for split in SPLITS
             },
         )

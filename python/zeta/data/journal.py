@@ -21,7 +21,7 @@ FOLDER = ".prepare"
 
 @dataclass(frozen=True)
 class FinishedShard:
-    """``key`` is that of the :class:`PlannedShard`; ``skipped`` are documents that could not be read any more."""
+    """``key`` is that of the :class:`PlannedShard`; ``skipped`` could not be read any more."""
 
     key: str
     shard: Shard

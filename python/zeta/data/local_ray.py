@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +27,18 @@ _ENVIRONMENT = {
 def local_ray(num_cpus: int) -> Iterator[None]:
     """Start Ray with ``num_cpus`` workers, and stop it and remove its files at the end.
 
-    Should this process be killed, Ray's processes end with it.
+    Should this process be killed, Ray's processes end with it. A Ray that the caller has started
+    (``ray.init``) is used instead, and left running.
     """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
     package_root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
-    folder = tempfile.mkdtemp(prefix="zeta-ray-")
-    with _environment({**_ENVIRONMENT, "PYTHONPATH": path}):
-        import ray
+    folder = tempfile.mkdtemp(prefix="zeta-ray-", dir=_short_temporary_folder())
+    with _environment({**_ENVIRONMENT, "PYTHONPATH": path}), _sigterm_restored():
         import ray.data
 
         ray.init(
@@ -44,12 +52,35 @@ def local_ray(num_cpus: int) -> Iterator[None]:
             _temp_dir=folder,
         )
         try:
+            _exit_on_sigterm()
             logging.getLogger("ray.data").setLevel(logging.ERROR)
             ray.data.DataContext.get_current().enable_progress_bars = False
             yield
         finally:
             ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_temporary_folder() -> str:
+    """Ray puts sockets up to 82 characters below; their paths may have 107 bytes."""
+    folder = tempfile.gettempdir()
+    return folder if len(os.fsencode(folder)) <= 24 else "/tmp"
+
+
+def _exit_on_sigterm() -> None:
+    """Unwind, as for an interrupt: the handler that Ray installs prints a stack and aborts."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
+@contextmanager
+def _sigterm_restored() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

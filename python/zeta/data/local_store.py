@@ -6,8 +6,8 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
@@ -25,7 +25,9 @@ class LocalStore:
     @classmethod
     def parse(cls, uri: str) -> LocalStore:
         """``file:///…`` is percent-decoded; anything else is a path as it stands."""
-        path = os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))) if uri.startswith("file://") else uri
+        path = (
+            os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))) if uri.startswith("file://") else uri
+        )
         if not path or (uri.startswith("file://") and not path.startswith("/")):
             raise DataError(f"expected a path or file:///absolute/path, got {uri!r}")
         return cls(os.path.abspath(os.path.expanduser(path)))
@@ -51,15 +53,19 @@ class LocalStore:
         problem = None if stat.S_ISREG(status.st_mode) else "not a regular file"
         return Entry(name, status.st_size, problem)
 
-    def walk(self) -> Iterator[Entry]:
-        # Links to folders are not followed: they make loops, and copies of what is listed anyway.
+    def walk(self, skip: Callable[[str], bool] | None = None) -> Iterator[Entry]:
         problems: list[OSError] = []
-        for folder, _, files in os.walk(self.root, onerror=problems.append):
+        # Links to folders are not followed: they make loops, and copies of what is listed anyway.
+        for path, folders, files in os.walk(self.root, onerror=problems.append):
+            below = path[len(self.root) :].lstrip("/")
+            if skip:
+                folders[:] = [folder for folder in folders if not skip(os.path.join(below, folder))]
             for file in files:
-                yield self.stat(os.path.relpath(os.path.join(folder, file), self.root))
+                yield self.stat(os.path.join(below, file))
         for error in problems:
             if not isinstance(error, FileNotFoundError):
-                yield Entry(os.path.relpath(error.filename, self.root) + "/", 0, f"cannot be read: {error.strerror}")
+                name = os.path.relpath(error.filename, self.root) + "/"
+                yield Entry(name, 0, f"cannot be read: {error.strerror}")
 
     def sizes(self, folder: str) -> dict[str, int]:
         below = LocalStore(self._path(folder))
@@ -80,8 +86,10 @@ class LocalStore:
             os.replace(temporary, path)
             _sync_folder(path.parent)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise DataError(f"cannot write {self.uri_of(name)}: {error.strerror}") from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
 
     def delete(self, name: str) -> None:
         try:
@@ -96,7 +104,7 @@ class LocalStore:
     def lock(self) -> Iterator[None]:
         try:
             os.makedirs(self.root, exist_ok=True)
-            # The kernel drops the lock with its holder, even a killed one; the folder itself needs no lock file.
+            # The kernel drops the lock with its holder, even a killed one.
             handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise DataError(f"cannot use {self.uri} as a folder: {error.strerror}") from error
@@ -104,7 +112,9 @@ class LocalStore:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError as error:
-            raise DataError(f"another run is writing to {self.uri}: wait for it, or choose another output") from error
+            raise DataError(
+                f"another run is writing to {self.uri}: wait for it, or choose another output"
+            ) from error
         finally:
             os.close(handle)
 

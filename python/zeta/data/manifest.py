@@ -1,4 +1,4 @@
-"""``manifest.json``: what a folder of token shards holds. It is written last, so it says that the folder is whole."""
+"""``manifest.json``: what a folder of token shards holds. Written last, it says that the folder is whole."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TokenizerInfo:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The fields of ``docs/design/foundation.md``, "Token shards"; ``shards`` are in the order of their paths."""
+    """The fields named in ``docs/design/foundation.md``, "Token shards"."""
 
     fingerprint: str
     inputs: Mapping[str, Input]

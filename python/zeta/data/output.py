@@ -9,14 +9,15 @@ from zeta.data.errors import DataError
 from zeta.data.manifest import Manifest
 from zeta.data.split import SPLITS
 from zeta.data.store import Store
+from zeta.data.tokenizer_folder import TokenizerFolder
 
 
 def claim(store: Store, fingerprint: str, overwrite: bool) -> Manifest | None:
     """Make the folder ours for a run of ``fingerprint``; the caller holds its lock.
 
     Returns:
-        The manifest if that very run was finished before and its shards are there, and then changes nothing. Else
-        None; the folder holds no manifest any more.
+        The manifest if that very run was finished before and all its files are there, and then changes
+        nothing. Else None; the folder holds no manifest any more.
 
     Raises:
         DataError: it holds other shards and ``overwrite`` is false, or something that is not ours.
@@ -24,9 +25,11 @@ def claim(store: Store, fingerprint: str, overwrite: bool) -> Manifest | None:
     present = Manifest.read(store)
     if present is None:
         if not journal.is_open(store) and next(store.walk(), None) is not None:
-            raise DataError(f"output {store.uri} holds files that are not token shards: choose an empty folder")
+            raise DataError(
+                f"output {store.uri} holds files that are not token shards: choose an empty folder"
+            )
     elif present.fingerprint == fingerprint:
-        if _has_every_shard(store, present):
+        if _is_whole(store, present):
             if journal.is_open(store):
                 journal.close_journal(store)
             return present
@@ -49,6 +52,9 @@ def remove_strays(store: Store, shards: Collection[str]) -> None:
             store.delete(name)
 
 
-def _has_every_shard(store: Store, present: Manifest) -> bool:
+def _is_whole(store: Store, present: Manifest) -> bool:
     sizes = store.sizes("")
-    return all(sizes.get(shard.path) == shard.size for shard in present.shards)
+    return (
+        all(sizes.get(shard.path) == shard.size for shard in present.shards)
+        and TokenizerFolder.read(store, "tokenizer").sha256 == present.tokenizer.sha256
+    )

@@ -11,7 +11,7 @@ from zeta.data.documents import Document
 
 # Shards small enough to spread over the CPUs and to lose little when killed, large enough to read well.
 _SHARDS = 64
-_SMALLEST_SHARD = 4 * 2**20
+_SMALLEST_SHARD = 2**20
 _LARGEST_SHARD = 128 * 2**20
 
 

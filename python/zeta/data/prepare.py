@@ -21,11 +21,12 @@ _NAMED_SKIPS = 20
 def prepare(options: PrepareOptions, progress: Progress | None = None) -> Summary:
     """Do what ``python -m zeta.data prepare`` does.
 
-    The same inputs and options give the same files, byte for byte, whatever ``num_cpus`` and however often the run
-    was killed and started again. Shards that a killed run left are used where their hashes hold.
+    The same inputs and options give the same files, byte for byte, whatever ``num_cpus`` and however often
+    the run was killed and started again. Shards that a killed run left are used where their hashes hold.
 
     Raises:
-        DataError: nothing can be read, the output holds something else or is being written by another run, the
+        DataError: nothing can be read, the output holds something else or is being written by another run,
+        the
             disk is full; nothing half-written is left.
     """
     progress = progress or Progress(None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,8 +22,8 @@ _REQUEST_SECONDS = 60
 class S3Store:
     """Objects below ``path`` (``bucket`` or ``bucket/prefix``), addressed path style.
 
-    ``endpoint`` is ``http[s]://host[:port]``, empty for AWS. Credentials come from the environment of the process
-    that uses the store and are never part of it, of a URI or of a message.
+    ``endpoint`` is ``http[s]://host[:port]``, empty for AWS. Credentials come from the environment of the
+    process that uses the store and are never part of it, of a URI or of a message.
     """
 
     path: str
@@ -35,13 +35,17 @@ class S3Store:
         location, _, query = uri.removeprefix("s3://").partition("?")
         path = location.strip("/")
         if "@" in path.split("/")[0]:
-            raise DataError("credentials in an s3:// URI end up in logs: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+            raise DataError(
+                "credentials in an s3:// URI end up in logs: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         if not path:
             raise DataError(f"expected s3://bucket or s3://bucket/prefix, got {uri!r}")
         options = {key: values[-1] for key, values in parse_qs(query).items()}
         unknown = sorted(options.keys() - {"endpoint_override", "region", "scheme"})
         if unknown:
-            raise DataError(f"expected only endpoint_override, region and scheme after '?', got {unknown[0]!r}")
+            raise DataError(
+                f"expected only endpoint_override, region and scheme after '?', got {unknown[0]!r}"
+            )
         endpoint = options.get("endpoint_override") or os.environ.get("AWS_ENDPOINT_URL", "")
         if endpoint and "://" not in endpoint:
             endpoint = f"{options.get('scheme', 'https')}://{endpoint}"
@@ -66,24 +70,26 @@ class S3Store:
         info = self._info(f"{self.path}/{name}")
         return Entry(name, info.size or 0, None if info.is_file else "no such object")
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self, skip: Callable[[str], bool] | None = None) -> Iterator[Entry]:
         yield from (Entry(name, size) for name, size in self.sizes("").items())
 
     def sizes(self, folder: str) -> dict[str, int]:
         base = f"{self.path}/{folder}".rstrip("/")
         with self._errors("list", base):
-            found = self._filesystem.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+            found = self._filesystem.get_file_info(
+                fs.FileSelector(base, recursive=True, allow_not_found=True)
+            )
         return {info.path[len(self.path) + 1 :]: info.size for info in found if info.is_file}
 
     def read(self, name: str) -> bytes:
         with self._filesystem.open_input_stream(f"{self.path}/{name}") as stream:
-            return stream.read()
+            return bytes(stream.read())
 
     def write(self, name: str, data: bytes) -> None:
         # S3 shows an object only once it is complete, so there is no temporary name.
-        with self._errors("write", f"{self.path}/{name}"):
-            with self._filesystem.open_output_stream(f"{self.path}/{name}") as stream:
-                stream.write(data)
+        path = f"{self.path}/{name}"
+        with self._errors("write", path), self._filesystem.open_output_stream(path) as stream:
+            stream.write(data)
 
     def delete(self, name: str) -> None:
         with self._errors("delete", f"{self.path}/{name}"), suppress(FileNotFoundError):
@@ -95,8 +101,8 @@ class S3Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        # S3 has no lock that dies with its holder. Two runs of one job write the same bytes to the same objects,
-        # and the manifest's hashes give away a mixture of two different jobs.
+        # S3 has no lock that dies with its holder. Two runs of one job write the same bytes to the same
+        # objects, and the manifest's hashes give away a mixture of two different jobs.
         bucket = self.path.split("/")[0]
         if self._info(bucket).type != fs.FileType.Directory:
             raise DataError(f"bucket {bucket!r} does not exist at {self.endpoint or 'AWS'}: create it first")

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 
 _TEXT = "txt text md markdown rst tex html htm xml json jsonl yaml yml toml ini cfg csv tsv log"
 _CODE = (
-    "py pyi ipynb c h cc cpp cxx hh hpp hxx cu cuh rs go java kt scala swift m js jsx ts tsx vue rb php pl lua r jl hs "
-    "ml ex erl clj lisp cs fs sh bash zsh ps1 sql proto cmake mk asm s css scss gradle tf nix zig"
+    "py pyi ipynb c h cc cpp cxx hh hpp hxx cu cuh rs go java kt scala swift m js jsx ts tsx vue rb php pl "
+    "lua r jl hs ml ex erl clj lisp cs fs sh bash zsh ps1 sql proto cmake mk asm s css scss gradle tf nix zig"
 )
 
 DEFAULT_INCLUDE: tuple[str, ...] = tuple(f"*.{suffix}" for suffix in f"{_TEXT} {_CODE}".split())
@@ -20,8 +20,8 @@ DEFAULT_EXCLUDE: tuple[str, ...] = (".*", "__pycache__", "node_modules")
 class Selection:
     """Globs in the manner of ``.gitignore``.
 
-    A pattern with ``/`` is matched against the path below the input folder (``*`` crosses ``/``). One without is
-    matched against the file's name (include) or against any part of the path (exclude). Exclude wins.
+    A pattern with ``/`` is matched against the path below the input folder (``*`` crosses ``/``), one without
+    against the name. What is below an excluded folder is excluded; exclude wins over include.
 
     Args:
         include: patterns of wanted files; empty for :data:`DEFAULT_INCLUDE`.
@@ -31,15 +31,18 @@ class Selection:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
 
-    def wants(self, name: str) -> bool:
-        """Whether the file ``name``, relative to its input folder, is taken."""
-        parts = name.split("/")
-        if any(_matches(pattern, name, parts) for pattern in (*DEFAULT_EXCLUDE, *self.exclude)):
-            return False
-        return any(_matches(pattern, name, parts[-1:]) for pattern in self.include or DEFAULT_INCLUDE)
+    def wants(self, path: str) -> bool:
+        """Whether the file at ``path``, relative to its input folder, is taken."""
+        return not self.excludes(path) and any(
+            _matches(path, glob) for glob in self.include or DEFAULT_INCLUDE
+        )
+
+    def excludes(self, path: str) -> bool:
+        """Whether the file or folder at ``path``, or a folder around it, is excluded."""
+        parts = path.split("/")
+        around = ("/".join(parts[: depth + 1]) for depth in range(len(parts)))
+        return any(_matches(folder, glob) for folder in around for glob in (*DEFAULT_EXCLUDE, *self.exclude))
 
 
-def _matches(pattern: str, name: str, parts: Sequence[str]) -> bool:
-    if "/" in pattern:
-        return fnmatchcase(name, pattern.lstrip("/"))
-    return any(fnmatchcase(part, pattern) for part in parts)
+def _matches(path: str, glob: str) -> bool:
+    return fnmatchcase(path, glob.strip("/")) if "/" in glob else fnmatchcase(path.rpartition("/")[2], glob)

@@ -14,8 +14,9 @@ SPLITS = ("train", "validation")
 def split_by_hash(documents: Sequence[Document], fraction: float, seed: int) -> dict[str, list[Document]]:
     """Send about ``fraction`` of the documents to validation, chosen by a hash of seed and content.
 
-    A document's side does not depend on the other documents, on its name or on their order, and equal documents
-    land on one side. The one exception: where the hash picks none, the lowest hash goes to validation.
+    A document's side does not depend on the other documents, on its name or on their order, and equal
+    documents land on one side. The one exception: where the hash picks none of several, the lowest hash
+    goes to validation.
 
     Args:
         fraction: in [0, 1).
@@ -25,7 +26,7 @@ def split_by_hash(documents: Sequence[Document], fraction: float, seed: int) -> 
     """
     ranks = {document.sha256: _rank(document.sha256, seed) for document in documents}
     limit = int(fraction * 2**64)
-    if fraction > 0 and documents:
+    if fraction > 0 and len(ranks) > 1:
         limit = max(limit, min(ranks.values()) + 1)
     held_out = [document for document in documents if ranks[document.sha256] < limit]
     train = [document for document in documents if ranks[document.sha256] >= limit]

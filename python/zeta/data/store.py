@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +12,7 @@ from zeta.data.errors import DataError
 
 @dataclass(frozen=True)
 class Entry:
-    """A file found by :meth:`Store.walk`. ``problem`` says why it cannot be read, where that is known already."""
+    """A file found by :meth:`Store.walk`. ``problem`` says why it cannot be read, if that is known."""
 
     name: str
     size: int
@@ -22,8 +22,9 @@ class Entry:
 class Store(Protocol):
     """Files under one root. Picklable, so that a worker process can open the same place.
 
-    Names are relative, with ``/`` between parts. Every method raises :class:`DataError`, naming the URI, when the
-    place cannot be reached or refuses; :meth:`read` raises plain ``OSError`` for a file, which callers may skip.
+    Names are relative, with ``/`` between parts. Every method raises :class:`DataError`, naming the URI,
+    when the place cannot be reached or refuses; :meth:`read` raises plain ``OSError`` for a file, which
+    callers may skip.
     """
 
     @property
@@ -42,10 +43,11 @@ class Store(Protocol):
     def stat(self, name: str) -> Entry:
         """One file, missing or not."""
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self, skip: Callable[[str], bool] | None = None) -> Iterator[Entry]:
         """Every file below the root, in no particular order; nothing when the root does not exist.
 
-        A folder that cannot be listed is an entry with a problem, its name ending in ``/``.
+        A folder that cannot be listed is an entry with a problem, its name ending in ``/``. Files in
+        folders whose name ``skip`` answers true to may be left out.
         """
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -78,8 +80,8 @@ class Store(Protocol):
 def open_store(uri: str) -> Store:
     """Open a path, ``file:///…`` or ``s3://bucket/prefix[?endpoint_override=…&region=…&scheme=…]``.
 
-    S3 credentials and endpoint come from ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and ``AWS_ENDPOINT_URL``
-    unless the query names an endpoint. Nothing is contacted yet.
+    S3 credentials and endpoint come from ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and
+    ``AWS_ENDPOINT_URL`` unless the query names an endpoint. Nothing is contacted yet.
 
     Raises:
         DataError: the scheme is none of these, or the URI names no place.

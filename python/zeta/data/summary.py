@@ -13,7 +13,7 @@ from zeta.data.progress import duration
 
 @dataclass(frozen=True)
 class Summary:
-    """The outcome of ``prepare``. ``new_tokens`` were made by this run in ``seconds``; the rest were there."""
+    """The outcome of ``prepare``. This run made ``new_tokens`` in ``seconds``; the rest were there."""
 
     uri: str
     manifest: Manifest

@@ -17,7 +17,7 @@ from zeta.data.store import Entry, Store, open_store
 class Survey:
     """What the inputs hold. ``documents`` and ``skipped`` are sorted by URI, without repeats."""
 
-    stores: list[Store] = field(default_factory=list)
+    stores: list[Store]
     documents: list[Document] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
@@ -37,7 +37,32 @@ def survey(
     Raises:
         DataError: an input does not exist, lies inside the output, or holds no selected file.
     """
-    result = Survey()
+    stores, listed = _list_all(inputs, output_uri, selection)
+    result = Survey(stores)
+
+    def look(item: tuple[str, tuple[int, Entry]]) -> tuple[int, Document | Skipped]:
+        uri, (source, entry) = item
+        try:
+            return entry.size, examine(stores[source], source, entry, max_file_size)
+        except UnusableDocument as reason:
+            return entry.size, Skipped(uri, str(reason))
+
+    total = sum(entry.size for _, entry in listed.values())
+    with progress.stage("reading", total) as stage, ThreadPoolExecutor(num_cpus) as pool:
+        for size, outcome in pool.map(look, sorted(listed.items())):
+            if isinstance(outcome, Document):
+                result.documents.append(outcome)
+            else:
+                result.skipped.append(outcome)
+            stage.advance(size)
+    return result
+
+
+def _list_all(
+    inputs: Sequence[str], output_uri: str, selection: Selection
+) -> tuple[list[Store], dict[str, tuple[int, Entry]]]:
+    """The store of each input, and by URI where each file is; one listed twice belongs to the first input."""
+    stores: list[Store] = []
     listed: dict[str, tuple[int, Entry]] = {}
     for uri in inputs:
         store, entries = _list(uri, selection)
@@ -47,26 +72,10 @@ def survey(
         kept = {uri: entry for uri, entry in found.items() if not uri.startswith(f"{output_uri}/")}
         if not kept:
             raise DataError(f"no file to read in {store.uri}: check the path, or choose files with --include")
-        for found_uri, entry in kept.items():
-            listed.setdefault(found_uri, (len(result.stores), entry))
-        result.stores.append(store)
-
-    def look(item: tuple[str, tuple[int, Entry]]) -> tuple[int, Document | Skipped]:
-        uri, (source, entry) = item
-        try:
-            return entry.size, examine(result.stores[source], source, entry, max_file_size)
-        except UnusableDocument as reason:
-            return entry.size, Skipped(uri, str(reason))
-
-    with progress.stage("reading", sum(entry.size for _, entry in listed.values())) as stage:
-        with ThreadPoolExecutor(num_cpus) as pool:
-            for size, outcome in pool.map(look, sorted(listed.items())):
-                if isinstance(outcome, Document):
-                    result.documents.append(outcome)
-                else:
-                    result.skipped.append(outcome)
-                stage.advance(size)
-    return result
+        for file_uri, entry in kept.items():
+            listed.setdefault(file_uri, (len(stores), entry))
+        stores.append(store)
+    return stores, listed
 
 
 def _list(uri: str, selection: Selection) -> tuple[Store, Iterator[Entry]]:
@@ -74,4 +83,5 @@ def _list(uri: str, selection: Selection) -> tuple[Store, Iterator[Entry]]:
     if store.is_file():
         folder, name = store.parent()
         return folder, iter([folder.stat(name)])
-    return store, (entry for entry in store.walk() if selection.wants(entry.name) or entry.name.endswith("/"))
+    listed = store.walk(selection.excludes)
+    return store, (entry for entry in listed if selection.wants(entry.name) or entry.name.endswith("/"))

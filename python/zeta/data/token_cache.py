@@ -16,6 +16,8 @@ from zeta.data.errors import DataError
 from zeta.data.manifest import Shard
 from zeta.data.store import Store
 
+_CURE = "delete it and prepare the data again"
+
 
 def default_cache_folder() -> Path:
     """``$ZETA_CACHE_DIR``, else ``$XDG_CACHE_HOME/zeta``, else ``~/.cache/zeta``."""
@@ -37,7 +39,8 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def map_tokens(store: Store, shards: Sequence[Shard], file: Path) -> numpy.ndarray:
-    """The tokens of ``shards`` one after another, read-only int32, mapped from ``file``, which is made if missing.
+    """The tokens of ``shards`` one after another, read-only int32, mapped from ``file``, which is made if
+    missing.
 
     Every shard is checked against its hash when the file is made.
 
@@ -63,7 +66,9 @@ def _fill(store: Store, shards: Sequence[Shard], file: Path) -> None:
             os.fsync(out.fileno())
         os.replace(temporary, file)
     except OSError as error:
-        raise DataError(f"cannot write the cache {file}: {error.strerror} (ZETA_CACHE_DIR moves it)") from error
+        raise DataError(
+            f"cannot write the cache {file}: {error.strerror} (ZETA_CACHE_DIR moves it)"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -73,7 +78,7 @@ def _read_tokens(store: Store, shard: Shard) -> numpy.ndarray:
 
     data = read_checked(store, shard)
     table = parquet.read_table(io.BytesIO(data), columns=["tokens"])
-    return table["tokens"].combine_chunks().flatten().to_numpy()
+    return numpy.asarray(table["tokens"].combine_chunks().flatten())
 
 
 def read_checked(store: Store, shard: Shard) -> bytes:
@@ -86,10 +91,13 @@ def read_checked(store: Store, shard: Shard) -> bytes:
     try:
         data = store.read(shard.path)
     except OSError as error:
-        raise DataError(f"cannot read shard {where}: {error.strerror or error}") from error
+        reason = error.strerror or str(error).splitlines()[0]
+        raise DataError(f"cannot read shard {where}: {reason}; {_CURE}") from error
     if len(data) != shard.size:
-        raise DataError(f"shard {where} is truncated or foreign: expected {shard.size} bytes, got {len(data)}")
+        found = f"expected {shard.size} bytes, got {len(data)}"
+        raise DataError(f"shard {where} is truncated or foreign: {found}; {_CURE}")
     digest = hashlib.sha256(data).hexdigest()
     if digest != shard.sha256:
-        raise DataError(f"shard {where} is foreign: expected sha256 {shard.sha256[:12]}…, got {digest[:12]}…")
+        found = f"expected sha256 {shard.sha256[:8]}…, got {digest[:8]}…"
+        raise DataError(f"shard {where} is foreign: {found}; {_CURE}")
     return data

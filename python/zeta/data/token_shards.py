@@ -20,12 +20,13 @@ from zeta.data.tokenizer_folder import TokenizerFolder
 class TokenShards:
     """A folder of token shards, local or on S3.
 
-    A split is fetched and checked when first used, into a flat file in the cache folder that all processes of a
-    machine share and map. Safe to use from several threads and processes.
+    A split is fetched and checked when first used, into a flat file in the cache folder that all processes
+    of a machine share and map. Safe to use from several threads and processes.
 
     Args:
         uri: the ``--output`` of ``prepare``.
-        cache_folder: where flat files go; default ``$ZETA_CACHE_DIR``, else ``~/.cache/zeta``. They may be deleted
+        cache_folder: where flat files go; default ``$ZETA_CACHE_DIR``, else ``~/.cache/zeta``. They may be
+        deleted
             whenever no process reads them.
 
     Raises:
@@ -60,7 +61,9 @@ class TokenShards:
         folder = TokenizerFolder.read(self._store, "tokenizer")
         if folder.sha256 != self.manifest.tokenizer.sha256:
             where = self._store.uri_of("tokenizer")
-            raise DataError(f"{where} is not the tokenizer of these shards (its sha256 differs): prepare again")
+            raise DataError(
+                f"{where} is not the tokenizer of these shards (its sha256 differs): prepare the data again"
+            )
         if isinstance(self._store, LocalStore):
             return Path(self._store.root) / "tokenizer"
         with exclusive(self._cache):
@@ -95,13 +98,14 @@ class TokenShards:
     ) -> Blocks:
         """One epoch of shuffled blocks, packed across documents.
 
-        The order over all ranks depends on ``seed`` and ``epoch`` only; of it, rank ``r`` of ``w`` takes blocks
-        ``start + r, start + r + w, …``. All ranks get the same number: up to ``w - 1`` blocks at the end of the
-        epoch are dropped.
+        The order over all ranks depends on ``seed`` and ``epoch`` only; of it, rank ``r`` of ``w`` takes
+        blocks ``start + r, start + r + w, …``. All ranks get the same number: up to ``w - 1`` blocks at the
+        end of the epoch are dropped.
 
         Args:
             seq_len: tokens a step sees; a block has one more.
-            start: blocks that all ranks together have consumed of this epoch, to go on after them, possibly with
+            start: blocks that all ranks together have consumed of this epoch, to go on after them, possibly
+            with
                 another ``world_size``.
 
         Returns:

@@ -1,14 +1,15 @@
 """The Ray Data pipeline: read a shard's documents, tokenise them, write the shard.
 
-A row is a whole shard, so that what a shard holds does not depend on how Ray cuts and schedules blocks; Ray fuses
-the three steps into one task a shard. Every step is a pure function of its row and may be repeated.
+A row is a whole shard, so that what a shard holds does not depend on how Ray cuts and schedules blocks; Ray
+fuses the three steps into one task a shard. Every step is a pure function of its row and may be repeated.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 
 import numpy
@@ -35,8 +36,9 @@ class Pipeline:
     tokenizer: TokenizerFolder
     output: Store
 
-    def run(self, shards: Sequence[PlannedShard]) -> Iterator[FinishedShard]:
-        """Make the shards, giving each when it is in place. Ray must be running.
+    def run(self, shards: Sequence[PlannedShard]) -> Generator[FinishedShard, None, None]:
+        """Make the shards, giving each when it is in place. Ray must be running; closing the iterator stops
+        the work.
 
         Raises:
             DataError: a shard could not be written.
@@ -47,13 +49,14 @@ class Pipeline:
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
         for step in (self.read, self.tokenise, self.write):
             dataset = dataset.map_batches(step, batch_size=1, batch_format="pyarrow")
-        for row in dataset.iter_rows():
-            if row["error"]:
-                raise DataError(row["error"])
-            yield FinishedShard.from_json(row["finished"])
+        with closing(iter(dataset.iter_batches(batch_size=1, batch_format="pyarrow"))) as results:
+            for row in results:
+                if error := row["error"][0].as_py():
+                    raise DataError(error)
+                yield FinishedShard.from_json(row["finished"][0].as_py())
 
     def read(self, row: pyarrow.Table) -> pyarrow.Table:
-        """``shard`` → ``shard, documents, texts, skipped``, the unusable ones left out of the first two lists."""
+        """``shard`` → ``shard, documents, texts, skipped``; what cannot be used is in the last alone."""
         documents, texts, skipped = [], [], []
         for document in PlannedShard.from_json(row["shard"][0].as_py()).documents:
             try:

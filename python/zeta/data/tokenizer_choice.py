@@ -37,7 +37,9 @@ class TokenizerChoice:
         if tokenizer != "train":
             return cls(TokenizerFolder.load(tokenizer), 0)
         if vocab_size < SMALLEST_VOCABULARY:
-            raise DataError(f"expected a vocabulary ≥ {SMALLEST_VOCABULARY} (the bytes and one more), got {vocab_size}")
+            raise DataError(
+                f"expected a vocabulary ≥ {SMALLEST_VOCABULARY} (the bytes and one more), got {vocab_size}"
+            )
         return cls(None, vocab_size)
 
     def describe(self) -> str:
@@ -65,7 +67,9 @@ class TokenizerChoice:
             journal.note_tokenizer(output, key, tokenizer)
         return tokenizer
 
-    def _train(self, sources: Sequence[Store], sample: Sequence[Document], progress: Progress) -> TokenizerFolder:
+    def _train(
+        self, sources: Sequence[Store], sample: Sequence[Document], progress: Progress
+    ) -> TokenizerFolder:
         with progress.stage("training the tokenizer", sum(document.size for document in sample)) as stage:
             return train_byte_level_bpe(_texts(sources, sample, stage), self.vocab_size)
 

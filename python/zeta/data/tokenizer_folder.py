@@ -88,9 +88,13 @@ class TokenizerFolder:
 
     @property
     def eos_token_id(self) -> int:
-        """The token that ends every document."""
-        name = self._eos_token()
-        token = self.tokenizer.token_to_id(name)
+        """The token that ends every document.
+
+        Raises:
+            DataError: none is named, or it is not in the vocabulary.
+        """
+        tokenizer, name = self.tokenizer, self._eos_token()
+        token = tokenizer.token_to_id(name)
         if token is None:
             raise DataError(f"eos_token {name!r} is not in the vocabulary of tokenizer.json")
         return token
@@ -103,8 +107,8 @@ class TokenizerFolder:
     def encode(self, text: str) -> numpy.ndarray:
         """The int32 tokens of one document, ended by the end-of-text token; nothing is put in front.
 
-        Encoding needs about a hundred bytes a character, so a long text goes piece by piece, cut at line ends,
-        where byte-level tokenizers cut anyway.
+        Encoding needs about a hundred bytes a character, so a long text goes piece by piece, cut at line
+        ends, where byte-level tokenizers cut anyway.
         """
         import numpy
 
@@ -116,10 +120,15 @@ class TokenizerFolder:
 
     def _eos_token(self) -> str:
         for name in ("tokenizer_config.json", "special_tokens_map.json"):
-            token = json.loads(self.files.get(name, b"{}")).get("eos_token")
+            try:
+                token = json.loads(self.files.get(name, b"{}")).get("eos_token")
+            except (ValueError, AttributeError) as error:
+                raise DataError(f"{name} does not parse: {error}") from error
             if token:
-                return token["content"] if isinstance(token, dict) else token
-        raise DataError('it names no end-of-text token: add {"eos_token": "…"} to a tokenizer_config.json beside it')
+                return str(token["content"] if isinstance(token, dict) else token)
+        raise DataError(
+            'it names no end-of-text token: add {"eos_token": "…"} to a tokenizer_config.json beside it'
+        )
 
 
 @lru_cache(maxsize=2)
