@@ -10,16 +10,16 @@
 #include <string>
 #include <thread>
 
-#include "src/base/concat.h"
-#include "src/base/log.h"
 #include "apps/zeta-server/context.h"
-#include "src/http/server.h"
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/routes.h"
 #include "apps/zeta-server/model_table.h"
 #include "apps/zeta-server/monitoring.h"
 #include "apps/zeta-server/openai/error.h"
 #include "apps/zeta-server/openai/routes.h"
+#include "src/base/concat.h"
+#include "src/base/log.h"
+#include "src/http/server.h"
 
 namespace zeta::server {
 namespace {
@@ -140,7 +140,7 @@ int serve(const Options& options, Shutdown& shutdown) {
   const bool failed = loader.failed() && options.exit_on_error;
   context->registry->close();
   const size_t aborted = server.drain(std::chrono::steady_clock::now() + options.exit_timeout);
-  if (aborted != 0) log::warning("requests aborted at the exit timeout", {{"connections", aborted}});
+  if (aborted != 0) log::warning("dropped at the exit timeout", {{"connections", aborted}});
   if (!loader.done()) {
     log::warning("a model is still being loaded; ending without it");
     log::flush();

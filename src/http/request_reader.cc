@@ -129,13 +129,19 @@ ReadResult RequestReader::failure(error_code error) const {
   return refuse(400, "malformed HTTP request: " + error.message());
 }
 
+std::string_view RequestReader::path() const {
+  if (!parser_->is_header_done()) return {};
+  const std::string_view target = without_authority(parser_->get().target());
+  return target.substr(0, target.find('?'));
+}
+
 Request RequestReader::take() {
   auto& message = parser_->get();
   Request request;
   request.method = std::string(message.method_string());
-  const std::string_view target = without_authority(message.target());
+  request.path = path();
+  const std::string_view target = message.target();
   const size_t question = target.find('?');
-  request.path = target.substr(0, question);
   if (question != std::string_view::npos) request.query = target.substr(question + 1);
   request.body = std::move(message.body());
   return request;

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "client.h"
-#include "test_service.h"
+#include "tests/unit/http/client.h"
+#include "tests/unit/http/test_service.h"
 
 namespace zeta::http {
 namespace {

@@ -8,8 +8,8 @@
 #include <thread>
 #include <vector>
 
-#include "client.h"
-#include "test_service.h"
+#include "tests/unit/http/client.h"
+#include "tests/unit/http/test_service.h"
 
 namespace zeta::http {
 namespace {
@@ -153,6 +153,7 @@ TEST(Server, NamesAPortThatIsTaken) {
     EXPECT_TRUE(has(error.what(), expected)) << error.what();
   }
   EXPECT_THROW(other.listen("localhost.", 0, test.service), std::runtime_error);
+  EXPECT_NE(other.listen("127.0.0.1", 0, test.service), 0) << "the server is still good";
 }
 
 }  // namespace

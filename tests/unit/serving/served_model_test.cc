@@ -5,7 +5,7 @@
 #include <functional>
 #include <stdexcept>
 
-#include "collecting_sink.h"
+#include "tests/unit/serving/collecting_sink.h"
 
 namespace zeta::serving {
 namespace {
