@@ -3,7 +3,7 @@ if(POLICY CMP0167)
   cmake_policy(SET CMP0167 NEW)
 endif()
 set(Boost_USE_STATIC_LIBS ON)
-find_package(Boost 1.81 REQUIRED COMPONENTS json)
+find_package(Boost 1.81 REQUIRED)
 find_package(absl REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(CLI11 REQUIRED)
@@ -11,6 +11,11 @@ find_package(Threads REQUIRED)
 if(ZETA_BUILD_TESTS)
   find_package(GTest REQUIRED)
 endif()
+
+# Debian's archive of Boost.JSON is not position-independent, so it cannot go into a backend: compile it ourselves.
+add_library(zeta_boost_json STATIC ${CMAKE_CURRENT_LIST_DIR}/boost_json.cc)
+add_library(Boost::json ALIAS zeta_boost_json)
+target_link_libraries(zeta_boost_json PUBLIC Boost::headers)
 
 # Debian's package config also demands curl and zlib for parts we do not use, so name the one library we do.
 find_path(PROMETHEUS_INCLUDE_DIR prometheus/registry.h REQUIRED)

@@ -27,7 +27,7 @@ void plainly(Action action) {
 
 class LlamaCache : public SequenceCache {
  public:
-  explicit LlamaCache(nn::KvCache cache) : cache(std::move(cache)) {}
+  explicit LlamaCache(nn::KvCache empty) : cache(std::move(empty)) {}
   int64_t size() const override { return cache.size(); }
   size_t bytes() const override { return cache.bytes(); }
   void reserve(int64_t tokens) override {

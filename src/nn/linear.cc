@@ -2,6 +2,7 @@
 
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/mul.h>
 #include <fmt/format.h>
 
 #include "src/ops/packed_linear.h"
@@ -39,7 +40,7 @@ void Linear::load_ternary(WeightLoader& loader, const std::string& module, Shape
   weight_ = loader.exact(name, {shape.out_features / kCodesPerByte, shape.in_features}, StoredType::kU8);
   const double stored = loader.positive_scalar(module + ".weight_scale");
   scale_ = at::full({1}, rule == TernaryScale::kDivides ? 1.0 / stored : stored, at::kFloat);
-  if (rule == TernaryScale::kMultiplies && bias_) bias_ = *bias_ * stored;
+  if (rule == TernaryScale::kMultiplies && bias_) bias_ = bias_->mul(stored);
 }
 
 void Linear::load_int4(WeightLoader& loader, const std::string& module, Shape shape, int64_t group_size) {

@@ -12,6 +12,12 @@ namespace {
 constexpr int64_t kElementsPerTask = 1 << 15;
 
 template <typename T>
+void add_row(const T* delta, int64_t n, T* x) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) x[i] = x[i] + delta[i];
+}
+
+template <typename T>
 void norm_row(const T* x, const T* weight, float eps, int64_t n, T* y) {
   float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
@@ -34,11 +40,7 @@ at::Tensor RmsNorm::run(const at::Tensor& x, const at::Tensor* delta) const {
     at::parallel_for(0, rows, std::max<int64_t>(1, kElementsPerTask / n), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         scalar_t* row = x_data + r * n;
-        if (delta_data) {
-          const scalar_t* add = delta_data + r * n;
-#pragma omp simd
-          for (int64_t i = 0; i < n; ++i) row[i] = row[i] + add[i];
-        }
+        if (delta_data) add_row(delta_data + r * n, n, row);
         norm_row(row, weight, static_cast<float>(eps_), n, y_data + r * n);
       }
     });

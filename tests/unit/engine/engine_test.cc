@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <thread>
 
 #include "tests/unit/engine/collector.h"
 #include "tests/unit/engine/scripted_runner.h"

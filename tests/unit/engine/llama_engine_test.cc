@@ -75,7 +75,7 @@ TEST_P(LlamaEngine, TheTextIsTheTokensText) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Folders, LlamaEngine, ::testing::Values("dense", "ternary", "int4"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST(LlamaRunner, RefusesAContextTheModelWasNotBuiltFor) {
   const auto model = std::make_shared<nn::LlamaModel>(nn::GoldenLlama("dense").folder);

@@ -26,6 +26,11 @@ class FolderTest : public ::testing::Test {
     std::ofstream(path(name), std::ios::binary) << bytes;
   }
 
+  void copy_folder(const std::string& from) const {
+    using std::filesystem::copy_options;
+    std::filesystem::copy(from, folder_, copy_options::recursive | copy_options::overwrite_existing);
+  }
+
   // A safetensors file with this header and this many data bytes 0, 1, 2 …
   static std::string safetensors(const std::string& header, size_t data_size) {
     const uint64_t length = header.size();

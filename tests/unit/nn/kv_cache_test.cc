@@ -1,6 +1,6 @@
 #include "src/nn/kv_cache.h"
 
-#include <ATen/Functions.h>
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 namespace zeta::nn {

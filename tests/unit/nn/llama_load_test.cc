@@ -14,17 +14,13 @@ constexpr const char* kUp = "model.layers.1.mlp.up_proj";
 
 class LlamaLoad : public FolderTest {
  protected:
-  void copy(const std::string& golden) const {
-    std::filesystem::copy(GoldenLlama(golden).folder, folder_,
-                          std::filesystem::copy_options::overwrite_existing);
-  }
   std::string complaint() const {
     return message_of<ModelError>([&] { LlamaModel model(folder_); });
   }
   // What loading says of `golden` with its tensors changed.
   std::string with_tensors(const std::string& golden,
                            const std::function<void(WritableTensors&)>& change) const {
-    copy(golden);
+    copy_folder(GoldenLlama(golden).folder);
     WritableTensors tensors = read_tensors(path("model.safetensors"));
     change(tensors);
     write_tensors(path("model.safetensors"), tensors);
@@ -32,7 +28,7 @@ class LlamaLoad : public FolderTest {
   }
   std::string with_config(const std::string& golden,
                           const std::function<void(boost::json::object&)>& change) const {
-    copy(golden);
+    copy_folder(GoldenLlama(golden).folder);
     boost::json::object config = read_json(path("config.json"));
     change(config);
     write_json(path("config.json"), config);
@@ -62,7 +58,7 @@ TEST_F(LlamaLoad, AScaleThatIsNoScale) {
 TEST_F(LlamaLoad, PackedAgainstDense) {
   EXPECT_TRUE(mentions(with_config("ternary", [](auto& c) { c.erase("quantization_config"); }),
                        {"model.layers.0.self_attn.q_proj.weight", "U8", "quantization_config"}));
-  copy("dense");
+  copy_folder(GoldenLlama("dense").folder);
   boost::json::object config = read_json(path("config.json"));
   config["quantization_config"] = {{"quant_method", "bitnet"}};
   write_json(path("config.json"), config);
@@ -105,7 +101,7 @@ TEST_F(LlamaLoad, ATensorTooFewOrTooMany) {
 }
 
 TEST_F(LlamaLoad, ATruncatedFile) {
-  copy("int4");
+  copy_folder(GoldenLlama("int4").folder);
   std::filesystem::resize_file(path("model.safetensors"),
                                std::filesystem::file_size(path("model.safetensors")) - 1);
   EXPECT_TRUE(mentions(complaint(), {"model.safetensors", "truncated"}));
@@ -115,7 +111,7 @@ TEST_F(LlamaLoad, NoFolder) { EXPECT_TRUE(mentions(complaint(), {"config.json", 
 
 // A dtype other than the activations' is converted and counted.
 TEST_F(LlamaLoad, WhatIsCopiedIsCounted) {
-  copy("dense");
+  copy_folder(GoldenLlama("dense").folder);
   WritableTensors tensors = read_tensors(path("model.safetensors"));
   const LlamaModel plain(folder_);
   EXPECT_EQ(plain.resident_weight_bytes(), plain.packed_bytes_on_disk());

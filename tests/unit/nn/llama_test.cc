@@ -1,6 +1,6 @@
 #include "src/nn/llama.h"
 
-#include <ATen/Functions.h>
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "tests/unit/nn/folder_fixture.h"
@@ -115,14 +115,14 @@ TEST_P(LlamaGolden, WeightsStayAsTheyAreOnDisk) {
 
 INSTANTIATE_TEST_SUITE_P(Folders, LlamaGolden,
                          ::testing::Values("dense", "dense_bf16", "ternary", "ternary_bitlinear", "int4"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 using LlamaFolder = FolderTest;
 
 // The comparison above notices a scale applied the wrong way round.
 TEST_F(LlamaFolder, TheScaleRuleMatters) {
   const GoldenLlama golden("ternary_bitlinear");
-  std::filesystem::copy(golden.folder, folder_, std::filesystem::copy_options::overwrite_existing);
+  copy_folder(golden.folder);
   auto config = read_json(path("config.json"));
   config["quantization_config"].as_object()["linear_class"] = "autobitlinear";
   write_json(path("config.json"), config);

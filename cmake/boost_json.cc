@@ -1,0 +1,2 @@
+// Boost.JSON whole, as its header-only mode provides it.
+#include <boost/json/src.hpp>
