@@ -132,7 +132,6 @@ ReadResult RequestReader::failure(error_code error) const {
 }
 
 std::string_view RequestReader::path() const {
-  if (!parser_->is_header_done()) return {};
   const std::string_view target = without_authority(parser_->get().target());
   return target.substr(0, target.find('?'));
 }

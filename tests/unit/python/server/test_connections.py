@@ -11,8 +11,8 @@ import time
 
 import httpx
 import pytest
-from conftest import PATIENCE, Server
 from raw_http import RawConnection
+from server_process import PATIENCE, Server
 
 SLOW = '{model="slow",version="1"}'
 

@@ -6,7 +6,7 @@ import json
 
 import httpx
 import pytest
-from conftest import Server
+from server_process import Server
 
 
 def tensor(data: object, shape: list[int], datatype: str = "FP32", name: str = "INPUT0") -> dict[str, object]:

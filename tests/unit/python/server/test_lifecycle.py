@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import PATIENCE, Server, StartServer, program, write_model
 from raw_http import RawConnection
+from server_process import PATIENCE, Server, StartServer, program, write_model
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import subprocess
 
 import httpx
 import pytest
-from conftest import Server
+from server_process import Server
 
 SAMPLE = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(\{(\w+="[^"\\]*",?)+\})? (-?[0-9.]+(e[+-]?[0-9]+)?|[+-]Inf|NaN)')
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import openai
 import pytest
-from conftest import Server
+from server_process import Server
 
 HELLO = [{"role": "user", "content": "one two three"}]
 
