@@ -62,7 +62,8 @@ def test_a_client_that_goes_cancels_its_request(server: Server, stream: bool) ->
             with pytest.raises(httpx.ReadTimeout):
                 client.post("/v1/completions", json=body, timeout=0.3)
     server.wait_until(
-        lambda: server.metrics()["echo_cancelled_total" + SLOW] == before + 1, "the backend sees the cancellation"
+        lambda: server.metrics()["echo_cancelled_total" + SLOW] == before + 1,
+        "the backend sees the cancellation",
     )
     server.wait_until(lambda: server.metrics()["echo_in_flight" + SLOW] == 0, "nothing is left in flight")
 
@@ -83,14 +84,18 @@ def test_garbage_never_ends_the_server(server: Server) -> None:
             connection.shutdown(socket.SHUT_WR)
             answer = read_all(connection)
         assert answer == b"" or answer.startswith(b"HTTP/1.1 "), (seed, bytes(message))
-        assert not answer.startswith(b"HTTP/1.1 5") or answer.startswith((b"HTTP/1.1 501", b"HTTP/1.1 505")), answer
+        assert not answer.startswith(b"HTTP/1.1 5") or answer.startswith(
+            (b"HTTP/1.1 501", b"HTTP/1.1 505")
+        ), answer
     assert httpx.get(server.url + "/v2/health/live").status_code == 200
 
 
 def test_garbage_json_never_ends_the_server(server: Server) -> None:
     seed = 20_260_102
     source = random.Random(seed)
-    whole = b'{"model":"text","prompt":"a b","max_tokens":3,"stop":["x"],"n":2,"temperature":0.5,"logprobs":1}'
+    whole = (
+        b'{"model":"text","prompt":"a b","max_tokens":3,"stop":["x"],"n":2,"temperature":0.5,"logprobs":1}'
+    )
     with httpx.Client(base_url=server.url) as client:
         for _ in range(500):
             body = bytearray(whole)
@@ -107,7 +112,9 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_sent(server: Server) -
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 413 ")
     error = json.loads(answer.split(b"\r\n\r\n")[1])["error"]
-    assert error["message"] == "request body exceeds 67108864 bytes (--http-max-input-size)", "in OpenAI's form"
+    assert error["message"] == "request body exceeds 67108864 bytes (--http-max-input-size)", (
+        "in OpenAI's form"
+    )
 
 
 def test_a_large_body_passes(server: Server) -> None:

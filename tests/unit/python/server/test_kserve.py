@@ -54,7 +54,7 @@ def test_infer_gives_every_bit_back(server: Server) -> None:
 
 
 def test_infer_of_text_and_small_integers(server: Server) -> None:
-    strings = ["", "π \u0000 \"quoted\"", "line\n"]
+    strings = ["", 'π \u0000 "quoted"', "line\n"]
     answer = infer(server, "strings", tensor(strings, [3], "BYTES")).json()
     assert answer["outputs"][0]["data"] == strings
     answer = infer(server, "integers", tensor([-128, 127], [2], "INT8")).json()

@@ -66,7 +66,9 @@ def test_a_bad_model_may_be_tolerated(start_server: StartServer, repository: Pat
     (repository / "foreign/config.pbtxt").write_text('backend: "echo"\ndynamic_batching { }\n')
     server = start_server("--model-repository", repository, "--exit-on-error", "false")
     server.wait_live()
-    server.wait_until(lambda: httpx.get(server.url + "/v2/models/good/ready").status_code == 200, "good is ready")
+    server.wait_until(
+        lambda: httpx.get(server.url + "/v2/models/good/ready").status_code == 200, "good is ready"
+    )
     assert httpx.get(server.url + "/v2/health/ready").status_code == 400
     reasons = {m["name"]: m.get("reason", "") for m in httpx.post(server.url + "/v2/repository/index").json()}
     assert "field 'dynamic_batching' is not supported" in reasons["foreign"]
@@ -83,7 +85,11 @@ def test_a_bad_model_may_be_tolerated(start_server: StartServer, repository: Pat
         (["--model", "/no/such/folder"], 2, "no such folder: /no/such/folder"),
         (["--model", "x=/"], 2, "/ holds no model"),
         (["--model-repository", "/", "--http-port", "70000"], 2, "--http-port"),
-        (["--model-repository", "/", "--backend-config", "zeta"], 2, "expected BACKEND,KEY=VALUE, got 'zeta'"),
+        (
+            ["--model-repository", "/", "--backend-config", "zeta"],
+            2,
+            "expected BACKEND,KEY=VALUE, got 'zeta'",
+        ),
         (["--model-repository", "/", "--log-file", "/proc/x/y"], 1, "cannot open log file '/proc/x/y'"),
     ],
 )
@@ -133,6 +139,7 @@ def test_sigterm_finishes_what_is_under_way(start_server: StartServer, repositor
     write_model(repository, "slow", {"kind": "text", "delay_ms": 20, "max_in_flight": 1000})
     server = start_server("--model-repository", repository)
     server.wait_ready()
+
     async def ask_until_refused() -> int:
         answered = 0
         while True:
@@ -141,7 +148,9 @@ def test_sigterm_finishes_what_is_under_way(start_server: StartServer, repositor
             except ConnectionRefusedError:
                 return answered
             while connection.open:
-                status, answer = await connection.post("/v1/completions", {"model": "slow", "prompt": "a b c"})
+                status, answer = await connection.post(
+                    "/v1/completions", {"model": "slow", "prompt": "a b c"}
+                )
                 assert (status, answer["choices"][0]["text"]) == (200, "a b c")  # type: ignore[index]
                 answered += 1
             connection.close()
@@ -206,8 +215,9 @@ def test_restart_on_the_same_port_after_kill_9(start_server: StartServer, reposi
 
 def test_json_log(start_server: StartServer, repository: Path, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    server = start_server("--model-repository", repository, "--log-format", "json", "--log-file", log,
-                          "--log-verbose", "1")
+    server = start_server(
+        "--model-repository", repository, "--log-format", "json", "--log-file", log, "--log-verbose", "1"
+    )
 
     def lines() -> list[dict[str, object]]:
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []

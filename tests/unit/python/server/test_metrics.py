@@ -10,7 +10,9 @@ import httpx
 import pytest
 from server_process import Server
 
-SAMPLE = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(\{(\w+="[^"\\]*",?)+\})? (-?[0-9.]+(e[+-]?[0-9]+)?|[+-]Inf|NaN)')
+SAMPLE = re.compile(
+    r'[a-zA-Z_:][a-zA-Z0-9_:]*(\{(\w+="[^"\\]*",?)+\})? (-?[0-9.]+(e[+-]?[0-9]+)?|[+-]Inf|NaN)'
+)
 
 
 def scrape(server: Server) -> httpx.Response:

@@ -36,7 +36,11 @@ def test_completion(client: openai.OpenAI) -> None:
     assert choice.logprobs.token_logprobs == [-0.5, -0.5]
     assert choice.logprobs.top_logprobs == [{"one": -0.5, "one~1": -1.5}, {" two": -0.5, " two~1": -1.5}]
     assert answer.usage is not None
-    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (3, 2, 5)
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (
+        3,
+        2,
+        5,
+    )
 
 
 def test_max_tokens_is_16_unless_given(client: openai.OpenAI) -> None:
@@ -88,7 +92,11 @@ def test_chat(client: openai.OpenAI) -> None:
         extra_body={"top_k": 3, "min_p": 0.1, "repetition_penalty": 1.1, "ignore_eos": True},
     )
     choice = answer.choices[0]
-    assert (choice.message.role, choice.message.content, choice.finish_reason) == ("assistant", "one two", "stop")
+    assert (choice.message.role, choice.message.content, choice.finish_reason) == (
+        "assistant",
+        "one two",
+        "stop",
+    )
     assert choice.logprobs is not None and choice.logprobs.content is not None
     assert [token.token for token in choice.logprobs.content] == ["one", " two"]
     assert choice.logprobs.content[0].top_logprobs[0].logprob == -0.5
