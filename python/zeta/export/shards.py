@@ -58,8 +58,11 @@ class ShardWriter:
 
     def _flush(self) -> None:
         path = self._path(len(self._shards))
+        path.touch()
+        mode = path.stat().st_mode
         try:
             save_file(self._pending, path, metadata={"format": "pt"})
+            path.chmod(mode)  # save_file makes files that only their owner can read
         except SafetensorError as error:
             raise ExportError(f"{path}: {error}; nothing was exported") from error
         self._shards.append(list(self._pending))

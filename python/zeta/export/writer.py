@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from zeta.export.digest import digest
 from zeta.export.errors import ExportError
+from zeta.export.form import Form
 from zeta.export.report import LINEAR, ExportReport, kind_of
 from zeta.export.safetensors_files import SafetensorsWeights
 from zeta.export.shards import ShardWriter
@@ -29,7 +30,7 @@ class ModelWriter:
     """
 
     def __init__(self, source: Source, skeleton: Skeleton, target: Target) -> None:
-        self._source, self._skeleton, self._target, self._form = source, skeleton, target, target.form
+        self._source, self._skeleton, self._target = source, skeleton, target
         self._digests: dict[str, str] = {}
 
     def write(self, folder: Path, limit: int, report: ExportReport) -> None:
@@ -55,10 +56,10 @@ class ModelWriter:
         """
         written = SafetensorsWeights(folder)
         for name, expected in tqdm(self._digests.items(), desc="checking", unit="tensor", disable=None):
-            if self._is_packed(name):
+            if form := self._form_of(name):
                 layer = name.removesuffix(".weight")
-                tensors = {suffix: written.load(f"{layer}.{suffix}") for suffix in self._form.suffixes}
-                found = digest(*self._form.decode(tensors))
+                tensors = {suffix: written.load(f"{layer}.{suffix}") for suffix in form.suffixes}
+                found = digest(*form.decode(tensors))
                 report.packed_layers += 1
             else:
                 found = digest(written.load(name))
@@ -75,16 +76,17 @@ class ModelWriter:
             raise ExportError(
                 f"{self._source.folder}: {name} is not finite: training diverged; take an earlier checkpoint"
             )
-        if self._is_packed(name):
+        if form := self._form_of(name):
             layer = name.removesuffix(".weight")
             codes, scale = quantize_weight(tensor, self._target.precision, self._target.group_size)
             self._digests[name] = digest(codes, scale)
-            encoded = self._form.encode(codes, scale, self._source.dtype)
-            yield from ((f"{layer}.{suffix}", encoded[suffix]) for suffix in self._form.suffixes)
+            encoded = form.encode(codes, scale, self._source.dtype)
+            yield from ((f"{layer}.{suffix}", tensor) for suffix, tensor in encoded.items())
         else:
             plain = tensor.to(self._target.dtype) if tensor.is_floating_point() else tensor
             self._digests[name] = digest(plain)
             yield name, plain
 
-    def _is_packed(self, name: str) -> bool:
-        return self._form is not None and kind_of(name, self._skeleton) == LINEAR
+    def _form_of(self, name: str) -> Form | None:
+        """How the tensor is packed, if it is."""
+        return self._target.form if kind_of(name, self._skeleton) == LINEAR else None

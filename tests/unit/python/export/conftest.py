@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import tiny_config, tiny_model, write_tokenizer, write_zeta
-from zero3_files import write_zero3
 
-CASES = ("1.58bit,fp32", "1.58bit,bf16", "4bit,fp32", "4bit,bf16")
+from tiny_model import CASES, tiny_config, tiny_model, write_tokenizer, write_zeta
+from zero3_files import write_zero3
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,12 @@ def test_one_file(tmp_path: Path) -> None:
     assert load_file(tmp_path / "model.safetensors").keys() == TENSORS.keys()
 
 
+def test_others_may_read_what_the_umask_allows(tmp_path: Path) -> None:
+    write(tmp_path, limit=280)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 @pytest.mark.parametrize("limit, files", [(80, 4), (79, 7), (1, 7), (279, 2)])
 def test_several_files(tmp_path: Path, limit: int, files: int) -> None:
     write(tmp_path, limit)

@@ -21,15 +21,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_text import PROBE, PROMPT
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from tiny_model import CASES
+from tiny_text import PROBE, PROMPT
 from zeta.export import ExportReport, export
 from zeta.export.source import Source, open_source
 from zeta.quant import BitLinear, quantize_weight, unpack_int4, unpack_ternary
 
-CASES = ("1.58bit,fp32", "1.58bit,bf16", "4bit,fp32", "4bit,bf16")
 RMS_TOLERANCE = {"1.58bit,fp32": 2e-3, "1.58bit,bf16": 4e-2, "4bit,fp32": 1e-5, "4bit,bf16": 2e-2}
 NEW_TOKENS = 64
 
