@@ -1,6 +1,6 @@
-#include "src/base/shutdown.h"
 #include "apps/zeta-server/options.h"
 #include "apps/zeta-server/program.h"
+#include "src/base/shutdown.h"
 
 int main(int argc, char** argv) {
   const auto parsed = zeta::server::parse_options(argc, argv);

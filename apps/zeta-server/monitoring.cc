@@ -1,7 +1,7 @@
 #include "apps/zeta-server/monitoring.h"
 
-#include "src/base/metrics.h"
 #include "apps/zeta-server/kserve/error.h"
+#include "src/base/metrics.h"
 #include "src/serving/model_metrics.h"
 
 namespace zeta::server {

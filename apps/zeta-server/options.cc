@@ -18,7 +18,7 @@ constexpr char kFooter[] =
 // Options as they are typed, before they get their final types.
 struct Typed {
   std::vector<std::string> backend_config;
-  std::optional<int64_t> max_num_seqs, threads;
+  std::optional<int64_t> max_num_seqs, max_model_len, threads;
   double idle_timeout = 75, read_timeout = 30, request_timeout = 0;
   int64_t exit_timeout = 30;
   int log_verbose = 0;
@@ -52,6 +52,9 @@ void add_model_options(CLI::App& app, Options& options, Typed& typed) {
       ->group(group)
       ->take_all();
   app.add_option("--max-num-seqs", typed.max_num_seqs, "Backend zeta: most sequences generated at once")
+      ->group(group)
+      ->check(CLI::PositiveNumber);
+  app.add_option("--max-model-len", typed.max_model_len, "Backend zeta: most tokens of prompt and answer")
       ->group(group)
       ->check(CLI::PositiveNumber);
   app.add_option("--threads", typed.threads, "Backend zeta: threads that compute")
@@ -153,7 +156,8 @@ void apply(const Typed& typed, Options& options) {
     if (value) options.backend_settings["zeta"][key] = *value;
   };
   set("max_num_seqs", typed.max_num_seqs);
-  set("threads", typed.threads);
+  set("max_model_len", typed.max_model_len);
+  set("num_threads", typed.threads);
   options.limits.idle_timeout = milliseconds(typed.idle_timeout);
   options.limits.read_timeout = milliseconds(typed.read_timeout);
   options.limits.request_timeout = milliseconds(typed.request_timeout);

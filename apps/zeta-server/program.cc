@@ -10,16 +10,16 @@
 #include <string>
 #include <thread>
 
-#include "src/base/concat.h"
-#include "src/base/log.h"
 #include "apps/zeta-server/context.h"
-#include "src/http/server.h"
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/routes.h"
 #include "apps/zeta-server/model_table.h"
 #include "apps/zeta-server/monitoring.h"
 #include "apps/zeta-server/openai/error.h"
 #include "apps/zeta-server/openai/routes.h"
+#include "src/base/concat.h"
+#include "src/base/log.h"
+#include "src/http/server.h"
 
 namespace zeta::server {
 namespace {
@@ -103,25 +103,28 @@ void listen_all(http::Server& server, const Options& options, const std::shared_
 // Loads the models on a thread of its own, so that the server lives meanwhile.
 class Loader {
  public:
+  // All outlive the loader.
   Loader(const Options& options, serving::ModelRegistry& registry, Shutdown& shutdown)
-      : thread_([this, &options, &registry, &shutdown] {
-          registry.load_all(options.load_threads);
-          if (options.log.format == log::Format::kText) {
-            std::fputs(model_table(registry.index()).c_str(), stdout);
-            std::fflush(stdout);
-          }
-          failed_ = !registry.ready() && !ending_;
-          if (failed_ && options.exit_on_error)
-            shutdown.request("a model cannot be loaded (--exit-on-error)");
-          if (!failed_) log::info("ready");
-          done_ = true;
-        }) {}
+      : thread_([this, &options, &registry, &shutdown] { load(options, registry, shutdown); }) {}
 
+  // A failure from now on is no news.
   void end() { ending_ = true; }
   bool done() const { return done_; }
   bool failed() const { return failed_; }
 
  private:
+  void load(const Options& options, serving::ModelRegistry& registry, Shutdown& shutdown) {
+    registry.load_all(options.load_threads);
+    if (options.log.format == log::Format::kText) {
+      std::fputs(model_table(registry.index()).c_str(), stdout);
+      std::fflush(stdout);
+    }
+    failed_ = !registry.ready() && !ending_;
+    done_ = true;
+    if (!failed_) log::info("ready");
+    if (failed_ && options.exit_on_error) shutdown.request("a model cannot be loaded (--exit-on-error)");
+  }
+
   std::atomic<bool> ending_{false}, done_{false}, failed_{false};
   std::jthread thread_;
 };
@@ -140,7 +143,7 @@ int serve(const Options& options, Shutdown& shutdown) {
   const bool failed = loader.failed() && options.exit_on_error;
   context->registry->close();
   const size_t aborted = server.drain(std::chrono::steady_clock::now() + options.exit_timeout);
-  if (aborted != 0) log::warning("requests aborted at the exit timeout", {{"connections", aborted}});
+  if (aborted != 0) log::warning("dropped at the exit timeout", {{"connections", aborted}});
   if (!loader.done()) {
     log::warning("a model is still being loaded; ending without it");
     log::flush();

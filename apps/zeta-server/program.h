@@ -1,8 +1,8 @@
 // zeta-server from start to end.
 #pragma once
 
-#include "src/base/shutdown.h"
 #include "apps/zeta-server/options.h"
+#include "src/base/shutdown.h"
 
 namespace zeta::server {
 

@@ -35,7 +35,11 @@ SIZE = {
     "tie_word_embeddings": True,
     "initializer_range": 0.02,
 }
-PACKERS = {"ternary": make_llama.ternary("autobitlinear"), "int4": make_llama.int4, "dense": make_llama.keep_dense}
+PACKERS = {
+    "ternary": make_llama.ternary("autobitlinear"),
+    "int4": make_llama.int4,
+    "dense": make_llama.keep_dense,
+}
 
 
 def build(folder: Path) -> None:
@@ -49,7 +53,9 @@ def build(folder: Path) -> None:
 def run_engine(folder: Path, args: argparse.Namespace) -> dict[str, float]:
     program = ROOT / "build" / "release" / "bin" / "generate_bench"
     words = [program, folder, args.threads, args.sequences, args.prompt, args.new, args.repeats]
-    return json.loads(subprocess.run([str(w) for w in words], check=True, capture_output=True, text=True).stdout)
+    return json.loads(
+        subprocess.run([str(w) for w in words], check=True, capture_output=True, text=True).stdout
+    )
 
 
 @torch.inference_mode()
@@ -70,7 +76,9 @@ def run_transformers(folder: Path, args: argparse.Namespace) -> dict[str, float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, default in {"threads": 2, "sequences": 1, "prompt": 64, "new": 128, "repeats": 3}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
@@ -80,7 +88,10 @@ def main() -> None:
         for name in PACKERS:
             folder = Path(scratch) / name
             build(folder)
-            for label, result in (("zeta", run_engine(folder, args)), ("transformers", run_transformers(folder, args))):
+            for label, result in (
+                ("zeta", run_engine(folder, args)),
+                ("transformers", run_transformers(folder, args)),
+            ):
                 figures = ", ".join(f"{key} {value:.1f}" for key, value in result.items())
                 print(f"{name:8} {label:13} {figures}", flush=True)
 

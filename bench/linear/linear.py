@@ -62,11 +62,12 @@ def bench_packed(format: str, width: int, tokens: int) -> None:
     # Ternary quantises activations to 8 bits: 1 / 127 of the greatest of a row, uniform, is about 1 %.
     if error > (2e-2 if format == "ternary" else 1e-5):
         raise SystemExit(f"{format} {width}: relative error {error:.2g}")
-    operations = 2 * tokens * width * width
+    giga = 2 * tokens * width * width / 1e9
     print(
-        f"{format:8} M={tokens:<4} {width}×{width}  zeta {ours * 1e3:8.3f} ms  {weights.nbytes / ours / 1e9:6.1f} packed GB/s"
-        f"  {operations / ours / 1e9:7.1f} GOP/s   torch fp32 {rival * 1e3:8.3f} ms  {operations / rival / 1e9:7.1f} GOP/s"
-        f"   ×{rival / ours:.2f}  error {error:.1e}"
+        f"{format:8} M={tokens:<4} {width}×{width}"
+        f"  zeta {ours * 1e3:8.3f} ms {giga / ours:6.1f} GOP/s {weights.nbytes / ours / 1e9:5.1f} packed GB/s"
+        f"   torch fp32 {rival * 1e3:8.3f} ms {giga / rival:6.1f} GOP/s"
+        f"   ×{rival / ours:.2f}   error {error:.1e}"
     )
 
 

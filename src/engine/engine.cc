@@ -117,7 +117,7 @@ absl::Status Engine::begin_completion(Sequence& sequence) {
   const auto prompt = static_cast<int64_t>(sequence.tokens.size());
   const int64_t room = runner_->max_model_len() - prompt;
   if (room < 1) {
-    return absl::InvalidArgumentError(
+    return absl::OutOfRangeError(
         fmt::format("expected a prompt of at most {} tokens (the context less one for the answer), got {}",
                     runner_->max_model_len() - 1, prompt));
   }

@@ -76,11 +76,12 @@ asio::awaitable<ReadResult> RequestReader::read_header() {
 
 std::optional<ReadResult> RequestReader::check_header() const {
   const auto& request = parser_->get();
-  if (request.version() != 10 && request.version() != 11) {
-    return refuse(505, "HTTP/1.0 and HTTP/1.1 are supported");
-  }
   if (request.version() == 11 && request.count(beast::http::field::host) != 1) {
     return refuse(400, "expected exactly one Host header");
+  }
+  const std::string_view transfer = header("Transfer-Encoding");
+  if (!transfer.empty() && !beast::iequals(transfer, "chunked")) {
+    return refuse(501, "Transfer-Encoding '" + std::string(transfer) + "' is not supported; send chunked");
   }
   const std::string_view encoding = header("Content-Encoding");
   if (!encoding.empty() && encoding != "identity") {
@@ -126,16 +127,22 @@ ReadResult RequestReader::failure(error_code error) const {
     return refuse(
         413, "request body exceeds " + std::to_string(limits_.body_bytes) + " bytes (--http-max-input-size)");
   }
+  if (error == beast::http::error::bad_version) return refuse(505, "HTTP/1.0 and HTTP/1.1 are supported");
   return refuse(400, "malformed HTTP request: " + error.message());
+}
+
+std::string_view RequestReader::path() const {
+  const std::string_view target = without_authority(parser_->get().target());
+  return target.substr(0, target.find('?'));
 }
 
 Request RequestReader::take() {
   auto& message = parser_->get();
   Request request;
   request.method = std::string(message.method_string());
-  const std::string_view target = without_authority(message.target());
+  request.path = path();
+  const std::string_view target = message.target();
   const size_t question = target.find('?');
-  request.path = target.substr(0, question);
   if (question != std::string_view::npos) request.query = target.substr(question + 1);
   request.body = std::move(message.body());
   return request;

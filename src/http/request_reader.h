@@ -33,6 +33,7 @@ class RequestReader {
 
   // Of the request read last: moves it out; its headers stay here until the next read().
   Request take();
+  std::string_view path() const;  // "" when the request was refused before its first line was complete
   std::string_view header(std::string_view name) const;
   bool keep_alive() const;
   bool http_1_0() const;

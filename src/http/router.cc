@@ -8,12 +8,11 @@ namespace {
 std::vector<std::string_view> split(std::string_view path) {
   std::vector<std::string_view> segments;
   if (!path.empty() && path.front() == '/') path.remove_prefix(1);
-  while (!path.empty()) {
-    const size_t end = path.find('/');
+  for (size_t end = path.find('/'); end != std::string_view::npos; end = path.find('/')) {
     segments.push_back(path.substr(0, end));
-    if (end == std::string_view::npos) break;
     path.remove_prefix(end + 1);
   }
+  segments.push_back(path);  // empty behind a final slash, which therefore counts
   return segments;
 }
 

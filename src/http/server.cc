@@ -20,6 +20,7 @@ Server::Server(size_t threads) {
 
 Server::~Server() {
   for (const auto& acceptor : acceptors_) acceptor->stop();
+  acceptors_.clear();  // before the event loop that they run on
   workers_.clear();
 }
 

@@ -53,7 +53,7 @@ asio::awaitable<bool> Session::serve_one() {
 }
 
 asio::awaitable<bool> Session::refuse(const ReadResult& refusal) {
-  const Response response = service_->error("", refusal.status, refusal.message);
+  const Response response = service_->error(reader_.path(), refusal.status, refusal.message);
   Framing framing;
   framing.keep_alive = false;
   const error_code error = co_await writer_.write(response, framing);

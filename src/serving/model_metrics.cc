@@ -59,6 +59,8 @@ void add_statistics(Families& families, const Labels& labels, const Statistics& 
   const auto success = static_cast<double>(statistics.success);
   counter("nv_inference_request_success", "Number of successful inference requests", success);
   counter("nv_inference_count", "Number of inferences performed", success);
+  counter("nv_inference_exec_count", "Number of model executions performed (no batching: one a request)",
+          success);
   counter("nv_inference_request_duration_us", "Cumulative duration of successful requests in microseconds",
           static_cast<double>(statistics.request_microseconds));
   counter("zeta_inference_responses_total",

@@ -90,29 +90,23 @@ absl::Status IncrementalDecoder::keep_as_context() {
 }
 
 // Forgets tokens that would otherwise wait without end: those without text, or bytes that never become a
-// character. Cuts where the two sides decode apart as they do together, so not inside a character. Returns
-// what this settles.
+// character. The last ones stay, which hold any unfinished character whole. Where the cut parts an older one
+// they show more of U+FFFD before it, so what is still to be given out is counted from the end. Returns what
+// this settles.
 absl::StatusOr<std::string> IncrementalDecoder::shrink_window() {
   if (shown_size_ == text_.size()) {
     window_.resize(context_size_);
     return std::string();
   }
-  for (size_t cut = window_.size() - kMaxUnfinished; cut > context_size_; --cut) {
-    const auto middle = window_.begin() + cut;
-    absl::StatusOr<std::string> head = tokenizer_.decode({window_.begin(), middle}, skip_special_tokens_);
-    absl::StatusOr<std::string> tail = tokenizer_.decode({middle, window_.end()}, skip_special_tokens_);
-    if (!head.ok()) return head.status();
-    if (!tail.ok()) return tail.status();
-    if (*head + *tail != text_) continue;
-    const size_t settled = std::max(shown_size_, head->size());
-    std::string delta = text_.substr(shown_size_, settled - shown_size_);
-    window_.erase(window_.begin(), middle);
-    context_size_ = 0;
-    text_ = *std::move(tail);
-    shown_size_ = settled - head->size();
-    return delta;
-  }
-  return finish();
+  window_.erase(window_.begin(), window_.end() - kMaxUnfinished);
+  context_size_ = 0;
+  absl::StatusOr<std::string> text = tokenizer_.decode(window_, skip_special_tokens_);
+  if (!text.ok()) return text.status();
+  const size_t held = std::min(text_.size() - shown_size_, text->size() - settled_size(*text));
+  std::string delta = text_.substr(shown_size_, text_.size() - held - shown_size_);
+  text_ = *std::move(text);
+  shown_size_ = text_.size() - held;
+  return delta;
 }
 
 }  // namespace zeta::text

@@ -16,7 +16,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ["TORCHDYNAMO_DISABLE"] = "1"  # the bitnet integration compiles itself; tiny models need no compiler
+os.environ["TORCHDYNAMO_DISABLE"] = (
+    "1"  # the bitnet integration compiles itself; tiny models need no compiler
+)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
@@ -52,7 +54,9 @@ def make_tokenizer(folder: Path) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(["the quick brown fox jumps over the lazy dog; then the dog sleeps"] * 4, trainer)
+    tokenizer.train_from_iterator(
+        ["the quick brown fox jumps over the lazy dog; then the dog sleeps"] * 4, trainer
+    )
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
     )

@@ -13,7 +13,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import AutoTokenizer
 
 INPUT = Path(__file__).resolve().parent / "text"
@@ -134,7 +144,9 @@ def add_other_forms(output: Path) -> None:
         template = (chat / name / "chat_template.jinja").read_text(encoding="utf-8")
         config = json.loads((chat / name / "tokenizer_config.json").read_text(encoding="utf-8"))
         other = {"name": "rag", "template": "{{ raise_exception('not this one') }}"}
-        config["chat_template"] = template if form == "string" else [other, {"name": "default", "template": template}]
+        config["chat_template"] = (
+            template if form == "string" else [other, {"name": "default", "template": template}]
+        )
         write_json(chat / f"{name}_{form}" / "tokenizer_config.json", config)
 
 
@@ -148,7 +160,9 @@ def render(folder: Path, tokenizer_json: Path, conversations: dict[str, Any]) ->
         for prompt in (False, True):
             case = {"folder": folder.name, "conversation": name, "add_generation_prompt": prompt}
             try:
-                rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+                rendered = tokenizer.apply_chat_template(
+                    messages, tokenize=False, add_generation_prompt=prompt
+                )
                 cases.append(case | {"rendered": rendered})
             except Exception as error:  # whatever stops a rendering; C++ must refuse it too
                 cases.append(case | {"refused": type(error).__name__})

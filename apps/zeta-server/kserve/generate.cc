@@ -5,14 +5,14 @@
 #include <utility>
 #include <vector>
 
-#include "src/base/concat.h"
-#include "src/base/json_string.h"
 #include "apps/zeta-server/inference_call.h"
 #include "apps/zeta-server/json.h"
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/infer.h"
 #include "apps/zeta-server/kserve/infer_json.h"
 #include "apps/zeta-server/kserve/tensor_json.h"
+#include "src/base/concat.h"
+#include "src/base/json_string.h"
 #include "src/serving/tensor.h"
 
 namespace zeta::server::kserve {

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "src/base/concat.h"
 #include "apps/zeta-server/inference_call.h"
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/infer_json.h"
+#include "src/base/concat.h"
 
 namespace zeta::server::kserve {
 namespace {

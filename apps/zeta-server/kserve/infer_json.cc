@@ -6,10 +6,10 @@
 #include <optional>
 #include <utility>
 
-#include "src/base/concat.h"
-#include "src/base/json_string.h"
 #include "apps/zeta-server/json.h"
 #include "apps/zeta-server/kserve/tensor_json.h"
+#include "src/base/concat.h"
+#include "src/base/json_string.h"
 #include "src/serving/data_type.h"
 
 namespace zeta::server::kserve {

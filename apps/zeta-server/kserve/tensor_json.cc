@@ -8,9 +8,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "apps/zeta-server/json.h"
 #include "src/base/concat.h"
 #include "src/base/json_string.h"
-#include "apps/zeta-server/json.h"
 #include "src/serving/data_type.h"
 #include "src/serving/tensor.h"
 

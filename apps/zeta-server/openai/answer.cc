@@ -51,7 +51,7 @@ TextPiece Answer::take(const InferenceCall::Event& event) {
   for (const auto& token : piece.logprobs) state.choice.logprobs.push_back(token);
   if (event.response.final) {
     state.choice.finish_reason = piece.finish_reason;
-    state.timer.finish(piece.prompt_tokens, piece.completion_tokens, event.time);
+    state.timer.finish(event.time);
     completion_tokens_ += piece.completion_tokens;
     // The prompt is counted once, however many answers it got.
     if (event.index % static_cast<size_t>(request_.n) == 0) prompt_tokens_ += piece.prompt_tokens;

@@ -7,11 +7,11 @@
 #include <string>
 #include <utility>
 
-#include "src/base/concat.h"
 #include "apps/zeta-server/json.h"
 #include "apps/zeta-server/openai/error.h"
 #include "apps/zeta-server/openai/fields.h"
 #include "apps/zeta-server/openai/sampling.h"
+#include "src/base/concat.h"
 #include "src/serving/tensor.h"
 
 namespace zeta::server::openai {

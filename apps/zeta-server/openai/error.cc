@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "src/base/json_string.h"
 #include "apps/zeta-server/kserve/error.h"
+#include "src/base/json_string.h"
 
 namespace zeta::server::openai {
 namespace {

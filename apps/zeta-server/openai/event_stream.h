@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "src/http/message.h"
 #include "apps/zeta-server/inference_call.h"
 #include "apps/zeta-server/openai/answer.h"
+#include "src/http/message.h"
 
 namespace zeta::server::openai {
 

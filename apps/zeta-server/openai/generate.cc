@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "src/base/concat.h"
 #include "apps/zeta-server/inference_call.h"
 #include "apps/zeta-server/json.h"
 #include "apps/zeta-server/openai/answer.h"
@@ -13,6 +12,7 @@
 #include "apps/zeta-server/openai/completion_request.h"
 #include "apps/zeta-server/openai/error.h"
 #include "apps/zeta-server/openai/event_stream.h"
+#include "src/base/concat.h"
 
 namespace zeta::server::openai {
 namespace {

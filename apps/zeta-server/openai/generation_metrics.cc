@@ -15,11 +15,6 @@ prometheus::Family<prometheus::Histogram>& histogram(prometheus::Registry& regis
   return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
 }
 
-prometheus::Family<prometheus::Counter>& counter(prometheus::Registry& registry, const char* name,
-                                                 const char* help) {
-  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
-}
-
 double seconds(ChoiceTimer::Clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
@@ -28,16 +23,17 @@ double seconds(ChoiceTimer::Clock::duration duration) {
 
 GenerationMetrics::GenerationMetrics()
     : registry_(std::make_shared<prometheus::Registry>()),
-      first_token_(histogram(*registry_, "zeta_time_to_first_token_seconds", "Arrival to the first token")),
-      inter_token_(histogram(*registry_, "zeta_inter_token_latency_seconds", "Time between tokens")),
-      request_(histogram(*registry_, "zeta_e2e_request_latency_seconds", "Arrival to the last token")),
-      prompt_tokens_(counter(*registry_, "zeta_prompt_tokens_total", "Tokens of prompts")),
-      generation_tokens_(counter(*registry_, "zeta_generation_tokens_total", "Tokens generated")) {}
+      first_token_(histogram(*registry_, "zeta_openai_time_to_first_token_seconds",
+                             "From a request's arrival to its first token")),
+      inter_token_(
+          histogram(*registry_, "zeta_openai_inter_token_latency_seconds", "From one token to the next")),
+      request_(histogram(*registry_, "zeta_openai_request_duration_seconds",
+                         "From a request's arrival to its last token")) {}
 
 GenerationMetrics::Model GenerationMetrics::model(const std::string& name) {
   const prometheus::Labels labels{{"model", name}};
   return {&first_token_.Add(labels, kFirstToken), &inter_token_.Add(labels, kInterToken),
-          &request_.Add(labels, kRequest), &prompt_tokens_.Add(labels), &generation_tokens_.Add(labels)};
+          &request_.Add(labels, kRequest)};
 }
 
 void ChoiceTimer::observe(size_t tokens, Clock::time_point time) {
@@ -50,10 +46,6 @@ void ChoiceTimer::observe(size_t tokens, Clock::time_point time) {
   last_ = time;
 }
 
-void ChoiceTimer::finish(int64_t prompt_tokens, int64_t completion_tokens, Clock::time_point time) {
-  model_.prompt_tokens->Increment(static_cast<double>(prompt_tokens));
-  model_.generation_tokens->Increment(static_cast<double>(completion_tokens));
-  model_.request_latency->Observe(seconds(time - start_));
-}
+void ChoiceTimer::finish(Clock::time_point time) { model_.request_latency->Observe(seconds(time - start_)); }
 
 }  // namespace zeta::server::openai

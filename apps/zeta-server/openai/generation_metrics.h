@@ -1,13 +1,12 @@
-// How fast text comes out, for Prometheus.
+// How fast text comes out of the OpenAI API, for Prometheus. Tokens are the backends' to count.
 #pragma once
 
-#include <prometheus/counter.h>
 #include <prometheus/family.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
 #include <chrono>
-#include <cstdint>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,8 +23,6 @@ class GenerationMetrics {
     prometheus::Histogram* time_to_first_token;  // seconds
     prometheus::Histogram* inter_token_latency;  // seconds
     prometheus::Histogram* request_latency;      // seconds
-    prometheus::Counter* prompt_tokens;
-    prometheus::Counter* generation_tokens;
   };
   Model model(const std::string& name);
 
@@ -36,8 +33,6 @@ class GenerationMetrics {
   prometheus::Family<prometheus::Histogram>& first_token_;
   prometheus::Family<prometheus::Histogram>& inter_token_;
   prometheus::Family<prometheus::Histogram>& request_;
-  prometheus::Family<prometheus::Counter>& prompt_tokens_;
-  prometheus::Family<prometheus::Counter>& generation_tokens_;
 };
 
 // Observes one choice as its pieces come. Used by one coroutine.
@@ -48,7 +43,7 @@ class ChoiceTimer {
 
   // `tokens` arrived together at `time`.
   void observe(size_t tokens, Clock::time_point time);
-  void finish(int64_t prompt_tokens, int64_t completion_tokens, Clock::time_point time);
+  void finish(Clock::time_point time);
 
  private:
   GenerationMetrics::Model model_;

@@ -6,10 +6,10 @@
 #include <ctime>
 #include <utility>
 
-#include "src/base/concat.h"
 #include "apps/zeta-server/json.h"
 #include "apps/zeta-server/openai/error.h"
 #include "apps/zeta-server/openai/text_piece.h"
+#include "src/base/concat.h"
 
 namespace zeta::server::openai {
 namespace {

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <limits>
 
-#include "src/base/concat.h"
 #include "apps/zeta-server/json.h"
 #include "apps/zeta-server/openai/error.h"
+#include "src/base/concat.h"
 
 namespace zeta::server::openai {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
-#include "src/base/concat.h"
 #include "apps/zeta-server/json.h"
+#include "src/base/concat.h"
 #include "src/serving/tensor.h"
 
 namespace zeta::server::openai {

@@ -36,19 +36,30 @@ __m128 reduce(__m256 a, __m256 b, __m256 c, __m256 d) {
   return _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1));
 }
 
+// The compiler would load a value again for every use, and the loads would bound the loop.
+__m256 in_register(__m256 value) {
+  asm("" : "+x"(value));
+  return value;
+}
+
 // Four rows of the tile times Rows rows of activations, added to sums.
 template <int Rows>
 void dot_tile(const float (*weights)[kTileK], const float* x, int64_t x_stride, int64_t count, float* sums) {
   __m256 sum[Rows][4] = {};
   for (int64_t k = 0; k < count; k += 8) {
     __m256 activations[Rows];
-    for (int row = 0; row < Rows; ++row) activations[row] = _mm256_loadu_ps(x + row * x_stride + k);
+#pragma GCC unroll 3
+    for (int row = 0; row < Rows; ++row)
+      activations[row] = in_register(_mm256_loadu_ps(x + row * x_stride + k));
+#pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
-      const __m256 weight = _mm256_load_ps(weights[j] + k);
+      const __m256 weight = in_register(_mm256_load_ps(weights[j] + k));
+#pragma GCC unroll 3
       for (int row = 0; row < Rows; ++row)
         sum[row][j] = _mm256_fmadd_ps(activations[row], weight, sum[row][j]);
     }
   }
+#pragma GCC unroll 3
   for (int row = 0; row < Rows; ++row) {
     float* to = sums + row * kTileN;
     const __m128 dots = reduce(sum[row][0], sum[row][1], sum[row][2], sum[row][3]);

@@ -49,17 +49,24 @@ __m128i reduce(__m256i a, __m256i b, __m256i c, __m256i d) {
 
 // One packed row times one row of activations, decoded in registers.
 __m128i dot_packed(const uint8_t* packed, const int8_t* q, int64_t k) {
-  __m256i total[4] = {};
-  for (int64_t start = 0; start < k; start += kTileK) {
-    const int64_t stop = start + kTileK < k ? start + kTileK : k;
-    __m256i sum[4] = {};
-    for (int64_t i = start; i < stop; i += kStep) {
-      const Codes codes = split(i + kStep <= k ? load(packed + i) : load_tail(packed + i, k - i));
-      const __m256i activations = load(q + i);
-      for (int j = 0; j < 4; ++j) sum[j] = accumulate(sum[j], codes.row[j], activations);
-    }
+  __m256i total[4] = {}, sum[4] = {};
+  const auto step = [&](__m256i bits, const int8_t* from) {
+    const Codes codes = split(bits);
+    const __m256i activations = load(from);
+    for (int j = 0; j < 4; ++j) sum[j] = accumulate(sum[j], codes.row[j], activations);
+  };
+  const auto flush = [&] {
     for (int j = 0; j < 4; ++j) total[j] = _mm256_add_epi32(total[j], widen(sum[j]));
+    for (__m256i& part : sum) part = _mm256_setzero_si256();
+  };
+  const int64_t whole = k / kStep * kStep;
+  for (int64_t start = 0; start < whole; start += kTileK) {
+    const int64_t stop = start + kTileK < whole ? start + kTileK : whole;
+    for (int64_t i = start; i < stop; i += kStep) step(load(packed + i), q + i);
+    flush();
   }
+  if (whole < k) step(load_tail(packed + whole, k - whole), q + whole);
+  flush();
   return reduce(total[0], total[1], total[2], total[3]);
 }
 
@@ -71,17 +78,27 @@ void unpack(const uint8_t* packed, int64_t count, uint8_t (&codes)[4][kTileK]) {
   }
 }
 
+// The compiler would load a value again for every use, and the loads would bound the loop.
+__m256i in_register(__m256i value) {
+  asm("" : "+x"(value));
+  return value;
+}
+
 // Four unpacked rows times Rows rows of activations, added to the sums of a packed row.
 template <int Rows>
 void dot_tile(const uint8_t (&codes)[4][kTileK], const int8_t* q, int64_t q_stride, int64_t count,
               int32_t* sums) {
   __m256i sum[Rows][4] = {};
   for (int64_t i = 0; i < count; i += kStep) {
+    const Codes four = {{in_register(load(codes[0] + i)), in_register(load(codes[1] + i)),
+                         in_register(load(codes[2] + i)), in_register(load(codes[3] + i))}};
+#pragma GCC unroll 2
     for (int row = 0; row < Rows; ++row) {
       const __m256i activations = load(q + row * q_stride + i);
-      for (int j = 0; j < 4; ++j) sum[row][j] = accumulate(sum[row][j], load(codes[j] + i), activations);
+      for (int j = 0; j < 4; ++j) sum[row][j] = accumulate(sum[row][j], four.row[j], activations);
     }
   }
+#pragma GCC unroll 2
   for (int row = 0; row < Rows; ++row) {
     __m128i* to = reinterpret_cast<__m128i*>(sums + row * kTileR * 4);
     const __m128i dots =
@@ -110,7 +127,7 @@ void linear_vector(const TernaryLinear& args, int64_t begin, int64_t end) {
 void linear_tile(const TernaryLinear& args, int64_t m0, int64_t rows, int64_t r0, int64_t packed_rows,
                  Tile& tile) {
   for (int64_t m = 0; m < rows; ++m) {
-    for (int64_t j = 0; j < kTileR * 4; ++j) tile.sums[m][0][j] = 0;
+    for (auto& sums : tile.sums[m]) _mm_store_si128(reinterpret_cast<__m128i*>(sums), _mm_setzero_si128());
   }
   for (int64_t k0 = 0; k0 < args.k; k0 += kTileK) {
     const int64_t count = args.k - k0 < kTileK ? args.k - k0 : kTileK;

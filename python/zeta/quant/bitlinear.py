@@ -12,11 +12,11 @@ _library.load()
 
 
 class BitLinear(nn.Linear):
-    r"""A drop-in for `torch.nn.Linear` whose forward uses a quantised weight, for quantisation-aware training.
+    """A drop-in for `torch.nn.Linear` whose forward uses a quantised weight: quantisation-aware training.
 
-    The parameters stay in full precision and are what the optimiser updates. The forward quantises them anew
-    each time; gradients pass the quantisers straight through. `zeta.quant.quantize_weight` gives the codes and
-    scales that a forward used, which is what an exported model stores.
+    The parameters stay in full precision and are what the optimiser updates. The forward quantises them
+    anew each time; gradients pass the quantisers straight through. `zeta.quant.quantize_weight` gives the
+    codes and scales that a forward used, which is what an exported model stores.
 
     - `"1.58bit"`: weights −1, 0 or 1 with one scale; activations int8 with a scale for each token.
     - `"4bit"`: weights −8…7 with a scale for each `group_size` input features; activations untouched.
@@ -30,7 +30,8 @@ class BitLinear(nn.Linear):
         out_features: size of each output.
         bias: whether to add a learned bias.
         precision: `"1.58bit"` or `"4bit"`.
-        group_size: input features that share a scale under `"4bit"`; a multiple of 8 that divides `in_features`.
+        group_size: input features that share a scale under `"4bit"`; a multiple of 8 that divides
+            `in_features`.
         device: of the parameters.
         dtype: of the parameters: float32, bfloat16, float16 or float64.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def pack_ternary(codes: Tensor) -> Tensor:
-    """Pack ternary codes, four to a byte: byte `r` holds rows `r, r + N/4, r + N/2, r + 3N/4`, low bits first.
+    """Pack ternary codes: byte `r` holds rows `r, r + N/4, r + N/2, r + 3N/4`, low bits first.
 
     Args:
         codes: int8 `(N, K)`, each −1, 0 or 1; N a multiple of 4.
@@ -22,7 +22,9 @@ def pack_ternary(codes: Tensor) -> Tensor:
     """
     _check_codes(codes, low=-1, high=1)
     if codes.shape[0] % 4:
-        raise ValueError(f"expected out_features to be a multiple of 4 to pack ternary codes, got {codes.shape[0]}")
+        raise ValueError(
+            f"expected out_features to be a multiple of 4 to pack ternary codes, got {codes.shape[0]}"
+        )
     quarters = (codes + 1).to(torch.uint8).chunk(4)
     return quarters[0] | quarters[1] << 2 | quarters[2] << 4 | quarters[3] << 6
 
@@ -53,7 +55,9 @@ def pack_int4(codes: Tensor) -> Tensor:
     """
     _check_codes(codes, low=-8, high=7)
     if codes.shape[1] % 8:
-        raise ValueError(f"expected in_features to be a multiple of 8 to pack 4-bit codes, got {codes.shape[1]}")
+        raise ValueError(
+            f"expected in_features to be a multiple of 8 to pack 4-bit codes, got {codes.shape[1]}"
+        )
     low, high = (codes.contiguous() + 8).view(torch.uint8).unflatten(1, (-1, 2)).unbind(2)
     return (low | high << 4).view(torch.int32)
 
@@ -75,7 +79,9 @@ def unpack_int4(packed: Tensor) -> Tensor:
 
 def _check(tensor: Tensor, dtype: torch.dtype, what: str) -> None:
     if tensor.dtype != dtype or tensor.dim() != 2:
-        raise ValueError(f"expected {what} as {dtype} of 2 dimensions, got {tensor.dtype} {tuple(tensor.shape)}")
+        raise ValueError(
+            f"expected {what} as {dtype} of 2 dimensions, got {tensor.dtype} {tuple(tensor.shape)}"
+        )
 
 
 def _check_codes(codes: Tensor, low: int, high: int) -> None:

@@ -22,7 +22,7 @@ def quantize_weight(
         group_size: input features that share a scale, for `"4bit"`.
     Returns:
         codes: int8 `(N, K)`.
-        scale: float32, `(1)` for ternary, `(N, K/group_size)` for 4-bit. `codes · scale` is the weight that was used.
+        scale: float32, `(1)` for ternary, `(N, K/group_size)` for 4-bit. `codes · scale` is the weight used.
     Raises:
         ValueError: unknown precision, or a `group_size` that does not divide K.
     """

@@ -1,5 +1,6 @@
 """Checkpoints that are whole or absent: written aside, synced, renamed."""
 
+import pickle
 import re
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import torch
 from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
 
 from zeta.train.durable import replace_text, sync, sync_tree
-from zeta.train.errors import TrainError
+from zeta.train.errors import RankError, TrainError
 from zeta.train.ranks import Ranks
 
 _NAME = re.compile(r"step-\d{6,}")
@@ -59,7 +60,7 @@ class Checkpoints:
         """
         final = self._folder / f"step-{step:06}"
         temporary = final.with_name(final.name + ".tmp")
-        writer = _SyncingEngine()
+        writer = _FileEngine()
         engine.checkpoint_engine = writer
         engine._copy_recovery_script = _copy_nothing
         try:
@@ -92,10 +93,8 @@ class Checkpoints:
 
     def load(self, engine: deepspeed.DeepSpeedEngine, checkpoint: Path) -> dict[str, Any]:
         """Restores weights, optimizer and counters; returns this rank's `state`."""
-        try:
-            path, client_state = engine.load_checkpoint(str(self._folder), tag=checkpoint.name)
-        except (OSError, RuntimeError, KeyError, AssertionError, EOFError) as error:
-            raise TrainError(f"cannot resume from {checkpoint}: {str(error).splitlines()[0]}") from error
+        engine.checkpoint_engine = _FileEngine()
+        path, client_state = engine.load_checkpoint(str(self._folder), tag=checkpoint.name)
         if path is None or _STATE not in client_state:
             raise TrainError(f"cannot resume from {checkpoint}: it is not a checkpoint of zeta.train")
         return client_state[_STATE]
@@ -118,10 +117,11 @@ class Checkpoints:
         return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
-class _SyncingEngine(TorchCheckpointEngine):
-    """Writes DeepSpeed's files through to the disk and keeps the first error instead of raising it.
+class _FileEngine(TorchCheckpointEngine):
+    """How DeepSpeed reads and writes its files: through to the disk, and with errors of ours.
 
-    DeepSpeed passes barriers between the files, so a rank that raised would leave the others waiting there.
+    DeepSpeed passes barriers between the files it writes, so a rank that raised would leave the others waiting
+    there: `save` keeps the first error for `raise_error`.
     """
 
     def __init__(self) -> None:
@@ -137,6 +137,13 @@ class _SyncingEngine(TorchCheckpointEngine):
             sync(Path(path))
         except (OSError, RuntimeError) as error:
             self._error = error
+
+    def load(self, path: str, map_location: Any = None) -> Any:
+        try:
+            return super().load(path, map_location)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).splitlines()[0].split(". ")[0]
+            raise RankError(f"cannot resume, {path} is not readable: {reason}") from error
 
     def raise_error(self) -> None:
         """Raises the error that `save` met, if any, as a TrainError."""
@@ -155,7 +162,7 @@ def _root_cause(error: BaseException) -> str:
 
 
 def _copy_nothing(folder: str) -> None:
-    """In place of DeepSpeed's copy of zero_to_fp32.py: rank 0 alone would fail in it while the others wait."""
+    """In place of DeepSpeed's copy of a script: rank 0 alone would fail in it while the others wait."""
 
 
 def _remove(path: Path) -> None:

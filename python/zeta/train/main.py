@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 from zeta.train.arguments import parse_arguments
-from zeta.train.errors import TrainError
+from zeta.train.errors import RankError, TrainError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,12 +21,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         run(options)
     except TrainError as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":
+        if isinstance(error, RankError) or os.environ.get("LOCAL_RANK", "0") == "0":
             print(f"train: error: {error}", file=sys.stderr, flush=True)
         return 1
     except Exception as error:
         if _lost_a_rank(error):
-            print(f"train: rank {os.environ['RANK']} ends because another rank did", file=sys.stderr, flush=True)
+            print(
+                f"train: rank {os.environ['RANK']} ends because another rank did", file=sys.stderr, flush=True
+            )
         else:
             traceback.print_exc()
             sys.stderr.flush()

@@ -147,13 +147,17 @@ def _check_heads(values: dict[str, Any]) -> None:
 
 
 def _check_groups(config: LlamaConfig, params: ZetaParams) -> None:
-    if params.bitlinear_precision != "4bit":
-        return
-    inputs = {
+    """Linear layers must fill the groups and bytes that their packed form will have."""
+    multiple = {"none": 1, "1.58bit": 4, "4bit": params.group_size}[params.bitlinear_precision]
+    if params.bitlinear_precision == "4bit" and params.group_size % 8:
+        raise TrainError(f"group_size must be a multiple of 8, got {params.group_size}")
+    sizes = {
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,
         "num_heads times head size": config.num_attention_heads * (config.head_dim or 0),
     }
-    for name, size in inputs.items():
-        if size % params.group_size:
-            raise TrainError(f"group_size must divide {name}, got {params.group_size} and {size}")
+    for name, size in sizes.items():
+        if size % multiple:
+            precision = f"bitlinear_precision={params.bitlinear_precision}"
+            fix = ": change it or group_size" if params.bitlinear_precision == "4bit" else ""
+            raise TrainError(f"{precision} needs {name} divisible by {multiple}, got {size}{fix}")

@@ -46,13 +46,15 @@ void encode(std::string_view text) {
 
 std::string stream(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
   IncrementalDecoder decoder(tokenizer, false);
-  std::string joined;
+  std::string joined, lines;
   for (const int32_t id : ids) {
     const std::string piece = decoder.push(id).value();
-    check(byte_level().encode(piece, false).ok(), "a piece is not UTF-8");
     joined += piece;
+    lines += piece + '\n';
   }
-  return joined + decoder.finish().value();
+  const std::string rest = decoder.finish().value();
+  check(byte_level().encode(lines + rest, false).ok(), "a piece is not UTF-8");
+  return joined + rest;
 }
 
 void decode(std::string_view bytes) {

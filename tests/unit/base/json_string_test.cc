@@ -8,22 +8,22 @@
 namespace zeta {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string as_json(std::string_view text) {
   std::string out;
   append_json_string(out, text);
   return out;
 }
 
 TEST(JsonString, EscapesWhatJsonForbids) {
-  EXPECT_EQ(quoted("a\"b\\c\n\r\t\x01"), R"("a\"b\\c\n\r\t\u0001")");
-  EXPECT_EQ(quoted("\x7F"), R"("\u007f")");
+  EXPECT_EQ(as_json("a\"b\\c\n\r\t\x01"), R"("a\"b\\c\n\r\t\u0001")");
+  EXPECT_EQ(as_json("\x7F"), R"("\u007f")");
 }
 
-TEST(JsonString, KeepsUtf8) { EXPECT_EQ(quoted("≤ π 𝄞"), "\"≤ π 𝄞\""); }
+TEST(JsonString, KeepsUtf8) { EXPECT_EQ(as_json("≤ π 𝄞"), "\"≤ π 𝄞\""); }
 
 TEST(JsonString, ReplacesWhatIsNotUtf8) {
-  EXPECT_EQ(quoted("a\xFFz"), "\"a\xEF\xBF\xBDz\"");
-  EXPECT_EQ(quoted("\xE2\x89"), "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");
+  EXPECT_EQ(as_json("a\xFFz"), "\"a\xEF\xBF\xBDz\"");
+  EXPECT_EQ(as_json("\xE2\x89"), "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");
 }
 
 TEST(JsonString, EveryTwoByteStringIsValidJson) {
@@ -31,7 +31,7 @@ TEST(JsonString, EveryTwoByteStringIsValidJson) {
     for (int second = 0; second < 256; ++second) {
       const std::string text{static_cast<char>(first), static_cast<char>(second)};
       boost::json::error_code error;
-      boost::json::parse(quoted(text), error);
+      boost::json::parse(as_json(text), error);
       ASSERT_FALSE(error) << first << " " << second;
     }
   }

@@ -112,12 +112,13 @@ TEST_F(EngineTest, TheContextEndsACompletion) {
 
 TEST_F(EngineTest, RefusesBadPrompts) {
   start();
-  const auto message = [&](std::vector<int32_t> prompt) {
+  using Code = absl::StatusCode;
+  const auto message = [&](std::vector<int32_t> prompt, Code code = Code::kInvalidArgument) {
     const auto answer = submit(request(std::move(prompt)))->wait();
-    EXPECT_EQ(answer.status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(answer.status.code(), code);
     return std::string(answer.status.message());
   };
-  EXPECT_EQ(message(std::vector<int32_t>(64, 5)),
+  EXPECT_EQ(message(std::vector<int32_t>(64, 5), Code::kOutOfRange),
             "expected a prompt of at most 63 tokens (the context less one for the answer), got 64");
   EXPECT_EQ(message({}), "the prompt has no tokens; expected at least one");
   EXPECT_EQ(message({5, 288}), "expected token ids from 0 to 287, got 288");

@@ -6,8 +6,8 @@
 #include <string>
 #include <thread>
 
-#include "client.h"
 #include "src/http/server.h"
+#include "tests/unit/http/client.h"
 
 namespace zeta::http {
 namespace {

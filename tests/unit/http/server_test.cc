@@ -8,8 +8,9 @@
 #include <thread>
 #include <vector>
 
-#include "client.h"
-#include "test_service.h"
+#include "src/base/concat.h"
+#include "tests/unit/http/client.h"
+#include "tests/unit/http/test_service.h"
 
 namespace zeta::http {
 namespace {
@@ -39,10 +40,10 @@ TEST(Server, AnswersPipelinedRequestsInOrder) {
   TestService test;
   Client client(test.port);
   std::string requests, expected;
-  for (int i = 0; i < 50; ++i) requests += post("<" + std::to_string(i) + ">");
+  for (int i = 0; i < 50; ++i) requests += post(concat("<", i, ">"));
   client.send(requests);
   for (int i = 0; i < 50; ++i) {
-    const std::string body = "<" + std::to_string(i) + ">";
+    const std::string body = concat("<", i, ">");
     ASSERT_TRUE(client.read_until(">").ends_with(body)) << i;
   }
 }
@@ -153,6 +154,7 @@ TEST(Server, NamesAPortThatIsTaken) {
     EXPECT_TRUE(has(error.what(), expected)) << error.what();
   }
   EXPECT_THROW(other.listen("localhost.", 0, test.service), std::runtime_error);
+  EXPECT_NE(other.listen("127.0.0.1", 0, test.service), 0) << "the server is still good";
 }
 
 }  // namespace

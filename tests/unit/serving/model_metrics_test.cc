@@ -6,9 +6,9 @@
 #include <string>
 
 #include "src/base/metrics.h"
-#include "collecting_sink.h"
-#include "model_folder.h"
 #include "src/serving/tensor.h"
+#include "tests/unit/serving/collecting_sink.h"
+#include "tests/unit/serving/model_folder.h"
 
 namespace zeta::serving {
 namespace {

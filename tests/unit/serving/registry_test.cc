@@ -5,9 +5,10 @@
 #include <string>
 #include <thread>
 
-#include "collecting_sink.h"
-#include "model_folder.h"
+#include "src/base/concat.h"
 #include "src/serving/tensor.h"
+#include "tests/unit/serving/collecting_sink.h"
+#include "tests/unit/serving/model_folder.h"
 
 namespace zeta::serving {
 namespace {
@@ -99,7 +100,7 @@ TEST(Registry, UnloadingAnswersWhatIsInFlight) {
 
 TEST(Registry, MayBeReadWhileItLoads) {
   const ModelFolder folder;
-  for (int i = 0; i < 8; ++i) folder.write_echo("m" + std::to_string(i), R"({"load_ms": 5})");
+  for (int i = 0; i < 8; ++i) folder.write_echo(concat("m", i), R"({"load_ms": 5})");
   const auto registry = make_registry(folder);
   std::thread loader([&] { registry->load_all(4); });
   while (!registry->ready()) {

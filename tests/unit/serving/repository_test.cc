@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "model_folder.h"
+#include "tests/unit/serving/model_folder.h"
 
 namespace zeta::serving {
 namespace {

@@ -5,7 +5,7 @@
 #include <functional>
 #include <stdexcept>
 
-#include "collecting_sink.h"
+#include "tests/unit/serving/collecting_sink.h"
 
 namespace zeta::serving {
 namespace {
@@ -25,8 +25,8 @@ class ScriptedModel final : public Model {
   ModelMetadata metadata_;
 };
 
-struct Run {
-  explicit Run(ScriptedModel::Script script, InferRequest request = {})
+struct Outcome {
+  explicit Outcome(ScriptedModel::Script script, InferRequest request = {})
       : model({"m", "1", "", {}, {}}, std::make_unique<ScriptedModel>(std::move(script)), 0) {
     const auto sink = std::make_shared<CollectingSink>();
     model.infer(std::make_shared<InferRequest>(std::move(request)), sink);
@@ -39,7 +39,7 @@ struct Run {
 InferResponse response(absl::Status status, bool final) { return {std::move(status), {}, {}, final}; }
 
 TEST(ServedModel, CountsSuccess) {
-  const Run run([](ResponseSink& sink) {
+  const Outcome run([](ResponseSink& sink) {
     sink.send(response(absl::OkStatus(), false));
     sink.send(response(absl::OkStatus(), true));
   });
@@ -50,14 +50,14 @@ TEST(ServedModel, CountsSuccess) {
 }
 
 TEST(ServedModel, AnExceptionBecomesAResponse) {
-  const Run run([](ResponseSink&) { throw std::runtime_error("out of weights"); });
+  const Outcome run([](ResponseSink&) { throw std::runtime_error("out of weights"); });
   ASSERT_EQ(run.responses.size(), 1u);
   EXPECT_EQ(run.responses[0].status.message(), "model 'm' failed: out of weights");
   EXPECT_EQ(run.model.statistics().backend_failure, 1u);
 }
 
 TEST(ServedModel, NothingFollowsTheEnd) {
-  const Run run([](ResponseSink& sink) {
+  const Outcome run([](ResponseSink& sink) {
     sink.send(response(absl::InternalError("x"), false));
     sink.send(response(absl::OkStatus(), true));
   });
@@ -69,14 +69,14 @@ TEST(ServedModel, NothingFollowsTheEnd) {
 TEST(ServedModel, AnUnfitRequestDoesNotReachTheModel) {
   InferRequest request;
   request.requested_outputs = {"none"};
-  const Run run([](ResponseSink&) { FAIL(); }, std::move(request));
+  const Outcome run([](ResponseSink&) { FAIL(); }, std::move(request));
   EXPECT_EQ(run.responses.at(0).status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(run.model.statistics().other_failure, 1u);
 }
 
 TEST(ServedModel, FailuresAreToldApart) {
   const auto counts = [](absl::Status status) {
-    const Run run([&](ResponseSink& sink) { sink.send(response(status, true)); });
+    const Outcome run([&](ResponseSink& sink) { sink.send(response(status, true)); });
     const Statistics& s = run.model.statistics();
     return std::vector<uint64_t>{s.rejected, s.canceled, s.backend_failure, s.other_failure};
   };

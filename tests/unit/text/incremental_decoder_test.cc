@@ -106,6 +106,19 @@ TEST(IncrementalDecoder, TokensWithoutTextDoNotBreakACharacterApart) {
   EXPECT_EQ(streamed, "\uFFFD😀");
 }
 
+// Found by the fuzz test: each token ends inside the character that the next one begins with.
+TEST(IncrementalDecoder, NoBoundaryOfTokensIsOneOfCharacters) {
+  const auto tokenizer = golden_tokenizer("byte_level");
+  const boost::json::value vocabulary = golden_json("byte_level/tokenizer.json").at("model").at("vocab");
+  const auto id = static_cast<int32_t>(vocabulary.at("įðŁ").as_int64());  // 8D F0 9F
+  const std::vector<int32_t> ids(50, id);
+  IncrementalDecoder decoder(*tokenizer);
+  std::string streamed;
+  for (const int32_t i : ids) streamed += decoder.push(i).value();
+  streamed += decoder.finish().value();
+  EXPECT_EQ(streamed, tokenizer->decode(ids, true).value());
+}
+
 TEST(IncrementalDecoder, StreamsRandomBytesAsTheyDecodeAtOnce) {
   ByteTokens stream("byte_level");
   for (uint32_t seed = 0; seed < 50; ++seed) {

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from tiny_model import tiny_config, tiny_model, write_tokenizer, write_zeta
 from zero3_files import write_zero3
 

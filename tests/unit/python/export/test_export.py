@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-
 from tiny_model import tiny_config, tiny_model, write_tokenizer, write_zeta
 from zero3_files import NAME, write_zero3
+
 from zeta.export import ExportError, export
 from zeta.quant import quantize_weight, unpack_int4
 

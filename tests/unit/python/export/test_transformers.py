@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_text import PROBE, PROMPT
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from tiny_text import PROBE, PROMPT
 from zeta.export import ExportReport, export
 from zeta.export.source import Source, open_source
 from zeta.quant import BitLinear, quantize_weight, unpack_int4, unpack_ternary

@@ -8,8 +8,8 @@ import pytest
 import torch
 from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 from torch import Tensor
-
 from zero3_files import NAME, write_zero3
+
 from zeta.export import ExportError
 from zeta.export.zero3 import Zero3Weights
 

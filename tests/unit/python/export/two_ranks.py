@@ -11,11 +11,11 @@ from pathlib import Path
 
 import deepspeed
 import torch
+from tiny_model import tiny_config, tiny_model, write_tokenizer, write_zeta
+from tiny_text import PROBE, PROMPT, batch
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from tiny_model import tiny_config, tiny_model, write_tokenizer, write_zeta
-from tiny_text import PROBE, PROMPT, batch
 from zeta.quant import replace_linear
 
 NEW_TOKENS = 64

@@ -35,7 +35,9 @@ def test_forward_is_the_formula(precision: str, bias: bool, dtype: torch.dtype) 
     u = ROUNDOFF[dtype]
     wide = max(u, ROUNDOFF[torch.float32])
     terms = used.abs() @ weight.abs().T + expected.abs()
-    assert_within(y, expected, (3 * u + 4 * wide) * expected.abs() + (u + (IN + 1) * min(wide, u + 2**-24)) * terms)
+    assert_within(
+        y, expected, (3 * u + 4 * wide) * expected.abs() + (u + (IN + 1) * min(wide, u + 2**-24)) * terms
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -44,7 +46,11 @@ def test_gradients_are_straight_through(precision: str, dtype: torch.dtype) -> N
     layer, x = make(precision, dtype), normal(17, IN, seed=2, dtype=dtype).requires_grad_()
     grad = normal(17, OUT, seed=3, dtype=dtype)
     layer(x).backward(grad)
-    used, weight, g = activation_used(x.detach(), precision), weight_used(layer.weight.detach(), precision), grad.double()
+    used, weight, g = (
+        activation_used(x.detach(), precision),
+        weight_used(layer.weight.detach(), precision),
+        grad.double(),
+    )
     # Operands are rounded to dtype once, results once; x̂ has one more rounding in fp32. n products are summed
     # with n roundings of fp32 (of dtype for float64).
     u = ROUNDOFF[dtype]
@@ -69,11 +75,21 @@ def test_ternary_is_transformers_online_autobitlinear() -> None:
     expected.backward(grad)
     y.backward(grad)
     # Codes are the same; their fp32 sums of n products have n roundings, and the operands a few each.
-    u, used, weight = ROUNDOFF[torch.float32], activation_used(x.detach(), "1.58bit"), weight_used(ours.weight, "1.58bit")
+    u, used, weight = (
+        ROUNDOFF[torch.float32],
+        activation_used(x.detach(), "1.58bit"),
+        weight_used(ours.weight, "1.58bit"),
+    )
     assert_within(y, expected.double(), (IN + 32) * u * (used.abs() @ weight.abs().T + 1))
     assert_within(x.grad, x2.grad.double(), 2 * (OUT + 16) * u * (grad.abs().double() @ weight.abs()))
-    assert_within(ours.weight.grad, theirs.weight.grad.double(), 2 * (64 + 16) * u * (grad.abs().T.double() @ used.abs()))
-    torch.testing.assert_close(ours.bias.grad, theirs.bias.grad, rtol=0, atol=64 * u * grad.abs().sum(0).max().item())
+    assert_within(
+        ours.weight.grad,
+        theirs.weight.grad.double(),
+        2 * (64 + 16) * u * (grad.abs().T.double() @ used.abs()),
+    )
+    torch.testing.assert_close(
+        ours.bias.grad, theirs.bias.grad, rtol=0, atol=64 * u * grad.abs().sum(0).max().item()
+    )
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -85,7 +101,9 @@ def test_leading_dimensions(precision: str, lead: tuple[int, ...]) -> None:
     if y.numel():
         # Batches of other sizes may be summed in another order.
         flat = layer(x.reshape(-1, IN)).reshape(y.shape)
-        torch.testing.assert_close(y, flat, rtol=0, atol=2 * IN * ROUNDOFF[torch.float32] * y.abs().max().item())
+        torch.testing.assert_close(
+            y, flat, rtol=0, atol=2 * IN * ROUNDOFF[torch.float32] * y.abs().max().item()
+        )
     y.sum().backward()
     assert x.grad.shape == x.shape and layer.weight.grad.shape == layer.weight.shape
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from quant_formulas import ROUNDOFF, activation_used, assert_within, normal
@@ -17,16 +22,22 @@ def make(format: str, n: int, k: int, group: int = 8) -> tuple[Tensor, Tensor, T
     """A packed weight, its scale, and what they stand for in float64."""
     codes, scale = quantize_weight(normal(n, k, seed=1, scale=0.02), PRECISION[format], group)
     spread = scale if format == "ternary" else scale.repeat_interleave(group, dim=1)
-    return (pack_ternary if format == "ternary" else pack_int4)(codes), scale, codes.double() * spread.double()
+    return (
+        (pack_ternary if format == "ternary" else pack_int4)(codes),
+        scale,
+        codes.double() * spread.double(),
+    )
 
 
-def check(format: str, x: Tensor, packed: Tensor, scale: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def check(
+    format: str, x: Tensor, packed: Tensor, scale: Tensor, weight: Tensor, bias: Tensor | None
+) -> Tensor:
     y = torch.ops.zeta.packed_linear(x, packed, scale, bias, format, weight.shape[0])
     assert y.dtype == x.dtype and y.is_contiguous() and y.shape == (*x.shape[:-1], weight.shape[0])
     used = activation_used(x, PRECISION[format])
     expected = used @ weight.T + (0 if bias is None else bias.double())
-    # Ternary: an exact integer, then 4 roundings of fp32. int4: k + 16 of them on terms of stored codes up to 15
-    # with their offset of 8, where the codes used are at least 1 in 8: at most 23 / 7.5 · max|Ŵ| each.
+    # Ternary: an exact integer, then 4 roundings of fp32. int4: k + 16 of them, on terms of stored codes
+    # up to 15 and their offset of 8, while a group's greatest code is at least 7: 23 / 7 · max|Ŵ| each.
     u, single = ROUNDOFF[x.dtype], ROUNDOFF[torch.float32]
     terms = used.abs() @ weight.abs().T
     if format == "int4":
@@ -66,7 +77,14 @@ def test_leading_dimensions_and_strides(format: str) -> None:
     packed, scale, weight = make(format, 16, 64)
     check(format, normal(64, seed=6), packed, scale, weight, None)
     check(format, normal(2, 0, 64, seed=6), packed, scale, weight, None)
-    check(format, normal(64, 3, 5, seed=6).permute(2, 1, 0), packed, scale, weight, normal(16, seed=7).bfloat16())
+    check(
+        format,
+        normal(64, 3, 5, seed=6).permute(2, 1, 0),
+        packed,
+        scale,
+        weight,
+        normal(16, seed=7).bfloat16(),
+    )
 
 
 @pytest.mark.parametrize("m", [1, 5])
@@ -80,26 +98,28 @@ def test_devices_without_kernels_agree(format: str, m: int) -> None:
     torch.testing.assert_close(aten, check(format, x, packed, scale, weight, bias), rtol=0, atol=2**-17)
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_scalar_kernels(format: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """ZETA_CPU_ISA is read once a process, so another one computes the same."""
-    import os
-    import subprocess
-    import sys
-
-    path = tmp_path_factory.mktemp("isa") / "y.pt"
-    script = (
-        f"import torch; from test_packed_linear import make, normal; packed, scale, _ = make({format!r}, 12, 200)\n"
-        f"torch.save(torch.ops.zeta.packed_linear(normal(3, 200, seed=8), packed, scale, None, {format!r}, 12), {str(path)!r})"
-    )
-    folder = os.path.dirname(__file__)
-    environment = os.environ | {"ZETA_CPU_ISA": "scalar", "PYTHONPATH": os.pathsep.join([folder, *sys.path])}
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+SCALAR = """
+import sys, torch
+from test_packed_linear import FORMATS, make, normal
+for format in FORMATS:
     packed, scale, _ = make(format, 12, 200)
     y = torch.ops.zeta.packed_linear(normal(3, 200, seed=8), packed, scale, None, format, 12)
-    scalar = torch.load(path)
-    # Ternary is the same to the bit; sums of 200 fp32 products differ by their order.
-    torch.testing.assert_close(scalar, y, rtol=0, atol=0 if format == "ternary" else 2**-18)
+    torch.save(y, sys.argv[1] + format)
+"""
+
+
+def test_scalar_kernels(tmp_path: Path) -> None:
+    """ZETA_CPU_ISA is read once a process, so another one computes the same."""
+    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    environment = os.environ | {"ZETA_CPU_ISA": "scalar", "PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", SCALAR, f"{tmp_path}/"], env=environment, check=True, timeout=60)
+    for format in FORMATS:
+        packed, scale, _ = make(format, 12, 200)
+        y = torch.ops.zeta.packed_linear(normal(3, 200, seed=8), packed, scale, None, format, 12)
+        # Ternary is the same to the bit; sums of 200 fp32 products differ by their order.
+        torch.testing.assert_close(
+            torch.load(tmp_path / format), y, rtol=0, atol=0 if format == "ternary" else 2**-18
+        )
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -118,7 +138,9 @@ def test_opcheck_compile_and_autocast(format: str) -> None:
     packed, scale, _ = make(format, 8, 64)
     op, x = torch.ops.zeta.packed_linear, normal(3, 64, seed=11)
     torch.library.opcheck(op.default, (x, packed, scale, normal(8, seed=12), format, 8))
-    compiled = torch.compile(lambda x: op(x, packed, scale, None, format, 8), fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(
+        lambda x: op(x, packed, scale, None, format, 8), fullgraph=True, backend="aot_eager"
+    )
     assert torch.equal(compiled(x), op(x, packed, scale, None, format, 8))
     with torch.autocast("cpu", torch.bfloat16):
         y = op(x, packed, scale, None, format, 8)

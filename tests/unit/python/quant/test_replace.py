@@ -74,12 +74,30 @@ def test_shared_modules_dtype_and_hooks_stay() -> None:
 
 def test_subclasses_are_left_alone() -> None:
     attention = nn.MultiheadAttention(16, 2)  # its out_proj is a subclass that is never called
-    with pytest.raises(ValueError, match="no nn.Linear to replace in MultiheadAttention: it has 0"):
+    with pytest.raises(ValueError, match=r"no nn.Linear to replace in MultiheadAttention: it has 0"):
         replace_linear(attention)
 
 
+@torch.no_grad()
+def test_encoder_layers_infer_what_they_train() -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(32, 4, 64, dropout=0, batch_first=True)
+    model = nn.TransformerEncoder(layer, num_layers=2)
+    replace_linear(model, "4bit", group_size=32)
+    x, padding = torch.randn(2, 5, 32), torch.zeros(2, 5, dtype=torch.bool)
+    padding[1, 3:] = True
+    # torch's attention still differs by fp32 roundings; unquantised weights would by 1e-2.
+    torch.testing.assert_close(model.train()(x), model.eval()(x))
+    kept = ~padding
+    trained = model.train()(x, src_key_padding_mask=padding)
+    inferred = model.eval()(x, src_key_padding_mask=padding)
+    torch.testing.assert_close(trained[kept], inferred[kept])
+
+
 def test_nothing_matched_says_what_there_is() -> None:
-    with pytest.raises(ValueError, match=r"it has 15 \(model.layers.0.self_attn.q_proj, .*include=\('nothing',\)"):
+    with pytest.raises(
+        ValueError, match=r"it has 15 \(model.layers.0.self_attn.q_proj, .*include=\('nothing',\)"
+    ):
         replace_linear(tiny_llama(), include=["nothing"])
 
 

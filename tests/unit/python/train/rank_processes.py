@@ -46,11 +46,15 @@ class Job:
         return "".join(log.read_text() for log in self.logs)
 
 
-def start(argv: list[str], folder: Path, world_size: int = 2, largest_file: int | None = None) -> Job:
+def start(
+    argv: list[str],
+    folder: Path,
+    world_size: int = 2,
+    largest_file: int | None = None,
+    port: int | None = None,
+) -> Job:
     """Starts the ranks of one run in `folder`; none may write a file above `largest_file` bytes."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = port or _free_port()
     logs = [folder / f"rank{rank}.log" for rank in range(world_size)]
     processes = []
     for rank, log in enumerate(logs):
@@ -67,6 +71,12 @@ def start(argv: list[str], folder: Path, world_size: int = 2, largest_file: int 
         )
         processes[-1].start()
     return Job(processes, logs)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def _rank(

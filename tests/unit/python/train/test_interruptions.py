@@ -81,3 +81,17 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, config: Path, s
     step = len(records(output)) + 1
     assert f"at step {step}" in errors[0] and "--lr" in errors[0] and f"step-{step - 1:06}" in errors[0]
     assert checkpoints(output)[-1] == f"step-{step - 1:06}"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_truncated_checkpoint_is_named(tmp_path: Path, config: Path, shards: Path, rank: int) -> None:
+    output = tmp_path / "run"
+    assert start(arguments(config, shards, output, "--steps", "2"), tmp_path).wait() == [0, 0]
+    folder = output / "checkpoints" / "step-000002"
+    (damaged,) = folder.glob(f"*rank_{rank}_*optim_states.pt")
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    job = start(arguments(config, shards, output, "--steps", "4", "--resume"), tmp_path)
+    assert job.wait() == [1, 1], job.output()
+    errors = [line for line in job.output().splitlines() if line.startswith("train: error:")]
+    assert len(errors) == 1 and str(folder) in errors[0], job.output()
+    assert "Traceback" not in job.output()

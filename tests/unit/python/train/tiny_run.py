@@ -6,12 +6,24 @@ from pathlib import Path
 
 from rank_processes import Job
 
-_SHAPE = "hidden_size=32, num_layers=2, num_heads=2, num_kv_heads=1, intermediate_size=64, seq_len=32"
+_PARAMS = {
+    "use_flash_attn": "false",
+    "dtype": "fp32",
+    "hidden_size": 32,
+    "num_layers": 2,
+    "num_heads": 2,
+    "num_kv_heads": 1,
+    "intermediate_size": 64,
+    "seq_len": 32,
+}
 
 
-def arguments(config: Path, shards: Path, output: Path, *more: str, params: str = "") -> list[str]:
-    """The command line of a tiny fp32 run that logs every step and saves every fifth; `more` overrides it."""
-    zeta_params = f"use_flash_attn=false, dtype=fp32, {_SHAPE}, {params}"
+def arguments(config: Path, shards: Path, output: Path, *more: str, **params: object) -> list[str]:
+    """The command line of a tiny fp32 run that logs every step and saves every fifth.
+
+    `params` go into --zeta_params and `more` to the end; both override what the tiny run has.
+    """
+    zeta_params = ", ".join(f"{key}={value}" for key, value in (_PARAMS | params).items())
     return [
         *("--config", str(config), "--zeta_params", zeta_params, "--model", "tiny", "--data", str(shards)),
         *("--output", str(output), "--log-every", "1", "--save-every", "5", "--eval-every", "0"),

@@ -1,2 +1,0 @@
-// Boost.JSON compiled in: the distribution's archive is not position-independent.
-#include <boost/json/src.hpp>
