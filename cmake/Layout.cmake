@@ -8,7 +8,9 @@ set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib;$ORIGIN/../../torch/lib")
 
 # zeta_install(TARGET): put a program or shared object into the wheel.
 function(zeta_install target)
-  install(TARGETS ${target} RUNTIME DESTINATION ${ZETA_INSTALL_BIN} LIBRARY DESTINATION ${ZETA_INSTALL_LIB} COMPONENT wheel)
+  install(TARGETS ${target}
+    RUNTIME DESTINATION ${ZETA_INSTALL_BIN} COMPONENT wheel
+    LIBRARY DESTINATION ${ZETA_INSTALL_LIB} COMPONENT wheel)
 endfunction()
 
 # Libraries that a target machine cannot be expected to have travel in the wheel under the name they are linked by.
