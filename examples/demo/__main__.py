@@ -68,7 +68,7 @@ def compare(place: Path, data: Path, output: Path) -> None:
     from zeta.data import TokenShards
 
     shards = TokenShards(str(data))
-    tokens = {split: np.concatenate(list(shards.tokens(split))) for split in ("train", "validation")}
+    tokens = {split: shards.tokens(split) for split in ("train", "validation")}
     bigram = bigram_perplexity(tokens["train"], tokens["validation"], shards.manifest.vocab_size)
     _, losses = read_metric(output / "metrics.jsonl", "loss")
     _, validation = read_metric(output / "metrics.jsonl", "validation_loss")

@@ -63,5 +63,5 @@ def flash_attention(
     """
     if softmax_scale is None:
         softmax_scale = max(q.shape[-1], 1) ** -0.5
-    out, lse = torch.ops.zeta.flash_attention_forward(q, k, v, mask, softmax_scale, causal)
+    out, lse = torch.ops.zeta.flash_attention_forward.default(q, k, v, mask, softmax_scale, causal)
     return (out, lse) if return_lse else out

@@ -28,4 +28,4 @@ def quantize_weight(
     """
     check_precision(precision)
     check_features(weight.shape[-1], precision, group_size)
-    return torch.ops.zeta.quantize_weight(weight.detach(), precision, group_size)
+    return torch.ops.zeta.quantize_weight.default(weight.detach(), precision, group_size)
