@@ -82,7 +82,9 @@ def main() -> None:
             variant.train(arguments)
 
     plain = variants[0]
-    print(f"model {arguments.model}, seq_len {arguments.seq_len}, dtype {arguments.dtype}, {arguments.steps} steps")
+    print(
+        f"model {arguments.model}, seq_len {arguments.seq_len}, dtype {arguments.dtype}, {arguments.steps} steps"
+    )
     print("| attention, linear | tokens/s best | median | ratio | peak MiB | loss |")
     print("|---|---|---|---|---|---|")
     for variant in variants:

@@ -34,7 +34,10 @@ def run(command: list[str], **environment: str) -> None:
     print("$", shlex.join(command), flush=True)
     done = subprocess.run(command, env={**os.environ, **environment})
     if done.returncode != 0:
-        sys.exit(f"demo: {command[0]} failed with exit code {done.returncode}; what it said stands above")
+        sys.exit(
+            f"demo: {command[0]} failed with exit code {done.returncode}; what it said stands above; "
+            "--fresh begins anew"
+        )
 
 
 def prepare(place: Path) -> Path:

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerBase,
+)
 
 from zeta.export.source import open_source
 from zeta.quant import replace_linear
@@ -114,7 +120,9 @@ def test_greedy_tokens_are_equal_in_training_transformers_and_server(trained, se
     tokenizer = AutoTokenizer.from_pretrained(model)
     expected = greedy(training_forward(output), tokenizer)
     assert len(set(expected)) > 15, f"the model learnt nothing, equal tokens would prove nothing: {expected}"
-    with torch.compiler.set_stance("force_eager"):  # transformers would spend a minute compiling ternary layers
+    with torch.compiler.set_stance(
+        "force_eager"
+    ):  # transformers would spend a minute compiling ternary layers
         assert greedy(AutoModelForCausalLM.from_pretrained(model), tokenizer) == expected
 
     client = OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)

@@ -97,7 +97,9 @@ class BitLinear(nn.Linear):
         return linear
 
     def forward(self, input: Tensor) -> Tensor:
-        return torch.ops.zeta.bitlinear.default(input, self.weight, self.bias, self.precision, self.group_size)
+        return torch.ops.zeta.bitlinear.default(
+            input, self.weight, self.bias, self.precision, self.group_size
+        )
 
     def extra_repr(self) -> str:
         group = f", group_size={self.group_size}" if self.precision == INT4 else ""

@@ -18,7 +18,7 @@ class Shape:
 
 PRESETS: dict[str, Shape] = {
     "tiny": Shape(128, 2, 4, 2, 384, 128),
-    "small": Shape(256, 6, 4, 2, 768, 256),
+    "small": Shape(256, 4, 4, 2, 768, 256),
     "base": Shape(768, 12, 12, 4, 2048, 1024),
     "large": Shape(2048, 16, 32, 8, 8192, 2048),
 }
