@@ -190,14 +190,14 @@ cudaError_t int4_linear(const T* x, const int32_t* packed, const float* scale, c
   return cudaGetLastError();
 }
 
-#define ZETA_INSTANTIATE(T)                                                                           \
-  template cudaError_t quantize_rows<T>(const T*, int64_t, int64_t, int64_t, int8_t*, float*,         \
-                                        int32_t*, cudaStream_t);                                      \
-  template cudaError_t ternary_linear<T>(const int8_t*, const float*, const int32_t*, const uint8_t*, \
-                                         const float*, const float*, T*, int64_t, int64_t, int64_t,   \
-                                         cudaStream_t);                                               \
-  template cudaError_t int4_linear<T>(const T*, const int32_t*, const float*, const float*, T*,       \
-                                      int64_t, int64_t, int64_t, int64_t, cudaStream_t);
+#define ZETA_INSTANTIATE(T)                                                                              \
+  template cudaError_t quantize_rows<T>(const T*, int64_t, int64_t, int64_t, int8_t*, float*, int32_t*,  \
+                                        cudaStream_t);                                                   \
+  template cudaError_t ternary_linear<T>(const int8_t*, const float*, const int32_t*, const uint8_t*,    \
+                                         const float*, const float*, T*, int64_t, int64_t, int64_t,      \
+                                         cudaStream_t);                                                  \
+  template cudaError_t int4_linear<T>(const T*, const int32_t*, const float*, const float*, T*, int64_t, \
+                                      int64_t, int64_t, int64_t, cudaStream_t);
 ZETA_INSTANTIATE(float)
 ZETA_INSTANTIATE(__half)
 ZETA_INSTANTIATE(__nv_bfloat16)
