@@ -119,7 +119,9 @@ def test_matches_formula(case, dtype, device):
 
     assert out.dtype == dtype and out.is_contiguous()
     assert lse.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    torch.testing.assert_close(lse.cpu().double(), want_lse, rtol=1e-6, atol=bounds(case, torch.float32, p)[0])
+    torch.testing.assert_close(
+        lse.cpu().double(), want_lse, rtol=1e-6, atol=bounds(case, torch.float32, p)[0]
+    )
     for name, mine, plain, bound in zip(
         ["out", "q", "k", "v"], got, want, bounds(case, dtype, p, device), strict=True
     ):

@@ -85,7 +85,11 @@ def test_ternary_is_transformers_online_autobitlinear(device: str) -> None:
     expected.backward(grad)
     y.backward(grad)
     # Codes are the same; their fp32 sums of n products have n roundings, and the operands a few each.
-    u, used, weight = ROUNDOFF[torch.float32], activation_used(x, "1.58bit"), weight_used(ours.weight, "1.58bit")
+    u, used, weight = (
+        ROUNDOFF[torch.float32],
+        activation_used(x, "1.58bit"),
+        weight_used(ours.weight, "1.58bit"),
+    )
     g = exact(grad).abs()
     assert_within(y, exact(expected), (IN + 32) * u * (used.abs() @ weight.abs().T + 1))
     assert_within(x.grad, exact(x2.grad), 2 * (OUT + 16) * u * (g @ weight.abs()))

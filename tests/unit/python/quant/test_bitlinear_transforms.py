@@ -59,7 +59,9 @@ def test_compile_whole_graph_and_any_batch(precision: str, device: str) -> None:
 def test_compile_with_inductor(device: str) -> None:
     model = nn.Sequential(make("1.58bit"), BitLinear(OUT, 8, precision="4bit", group_size=8)).to(device)
     compiled = torch.compile(model, fullgraph=True)
-    x = normal(5, IN, seed=6, device=device)  # without a gradient of its own: one output of the backward is not computed
+    x = normal(
+        5, IN, seed=6, device=device
+    )  # without a gradient of its own: one output of the backward is not computed
     expected = torch.autograd.grad(model(x).square().sum(), list(model.parameters()))
     actual = torch.autograd.grad(compiled(x).square().sum(), list(model.parameters()))
     for one, other in zip(actual, expected, strict=True):

@@ -18,9 +18,7 @@ FORMATS = ("ternary", "int4")
 PRECISION = {"ternary": "1.58bit", "int4": "4bit"}
 
 
-def make(
-    format: str, n: int, k: int, group: int = 8, device: str = "cpu"
-) -> tuple[Tensor, Tensor, Tensor]:
+def make(format: str, n: int, k: int, group: int = 8, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
     """A packed weight, its scale, and what they stand for in float64 on the CPU."""
     codes, scale = quantize_weight(normal(n, k, seed=1, scale=0.02), PRECISION[format], group)
     spread = scale if format == "ternary" else scale.repeat_interleave(group, dim=1)
