@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
+#include <array>
 #include <limits>
 
 #include "src/ops/flash_attention_check.h"
@@ -14,34 +15,52 @@ using at::Tensor;
 using OptionalTensor = std::optional<Tensor>;
 
 constexpr int64_t kScoresAtOnce = int64_t{1} << 26;
-constexpr int64_t kTorchFlash = 1;  // sdp::SDPBackend::flash_attention
 
-// torch aligns causality top-left, which is ours only where both sequences are as long. Its own choice then
-// knows the GPU's generation, the dtypes and dimensions that it can do, and what the user has switched off.
-bool torch_flash_fits(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& mask,
-                      double scale, bool causal) {
-  if (!q.is_cuda() || mask || q.numel() == 0 || k.numel() == 0 || (causal && q.size(1) != k.size(1)))
-    return false;
-  if (q.size(3) != v.size(3) || q.size(3) % 8 != 0) return false;
-  return at::_fused_sdp_choice(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), {}, 0, causal, scale,
-                               q.size(2) != k.size(2)) == kTorchFlash;
+// (batch, seq, heads, dim) → (batch, heads, seq, dim), copied where torch's kernel, which loads 16 bytes at a
+// time and does not look first, could not read it.
+Tensor torch_operand(const Tensor& t) {
+  constexpr uintptr_t kBytes = 16;
+  bool readable = t.stride(3) == 1 && reinterpret_cast<uintptr_t>(t.const_data_ptr()) % kBytes == 0;
+  for (int64_t d = 0; d < 3; ++d)
+    readable = readable && static_cast<uintptr_t>(t.stride(d)) * t.element_size() % kBytes == 0;
+  return (readable ? t : t.clone(at::MemoryFormat::Contiguous)).transpose(1, 2);
 }
 
-std::tuple<Tensor, Tensor> torch_flash_forward(const Tensor& q, const Tensor& k, const Tensor& v,
-                                               double scale, bool causal) {
-  const auto results = at::_scaled_dot_product_flash_attention(q.transpose(1, 2), k.transpose(1, 2),
-                                                               v.transpose(1, 2), 0, causal, false, scale);
+// q, k and v as torch's flash kernel takes them, or none where it does not compute the same. It aligns
+// causality top-left, which is ours only where both sequences are as long. torch's own choice then knows the
+// GPU's generation, the dtypes and dimensions that it can do, and what the user has switched off; where it
+// prefers cuDNN, as on Hopper, its flash kernel can do the same.
+std::optional<std::array<Tensor, 3>> torch_flash_operands(const Tensor& q, const Tensor& k, const Tensor& v,
+                                                          const OptionalTensor& mask, double scale,
+                                                          bool causal) {
+  if (!q.is_cuda() || mask || q.numel() == 0 || k.numel() == 0 || (causal && q.size(1) != k.size(1)))
+    return {};
+  if (!at::isReducedFloatingType(q.scalar_type()) || q.size(3) != v.size(3) || q.size(3) % 8 != 0) return {};
+  std::array<Tensor, 3> operands = {torch_operand(q), torch_operand(k), torch_operand(v)};
+  const auto choice = static_cast<at::SDPBackend>(at::_fused_sdp_choice(
+      operands[0], operands[1], operands[2], {}, 0, causal, scale, q.size(2) != k.size(2)));
+  const bool flash = choice == at::SDPBackend::flash_attention ||
+                     (choice == at::SDPBackend::cudnn_attention && at::globalContext().userEnabledFlashSDP());
+  return flash ? std::optional(operands) : std::nullopt;
+}
+
+std::tuple<Tensor, Tensor> torch_flash_forward(const std::array<Tensor, 3>& operands, double scale,
+                                               bool causal) {
+  const auto& [q, k, v] = operands;
+  const auto results = at::_scaled_dot_product_flash_attention(q, k, v, 0, causal, false, scale);
   return {std::get<0>(results).transpose(1, 2).contiguous(), std::get<1>(results).contiguous()};
 }
 
-std::tuple<Tensor, Tensor, Tensor> torch_flash_backward(const Tensor& grad_out, const Tensor& q,
-                                                        const Tensor& k, const Tensor& v, const Tensor& out,
-                                                        const Tensor& lse, double scale, bool causal) {
+std::tuple<Tensor, Tensor, Tensor> torch_flash_backward(const Tensor& grad_out,
+                                                        const std::array<Tensor, 3>& operands,
+                                                        const Tensor& out, const Tensor& lse, double scale,
+                                                        bool causal) {
+  const auto& [q, k, v] = operands;
   const Tensor no_lengths, seed = at::zeros({2}, q.options().dtype(at::kUInt64)),
                            offset = at::zeros({}, q.options().dtype(at::kUInt64));
   const auto [grad_q, grad_k, grad_v] = at::_scaled_dot_product_flash_attention_backward(
-      grad_out.transpose(1, 2), q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), out.transpose(1, 2),
-      lse, no_lengths, no_lengths, q.size(1), k.size(1), 0, causal, seed, offset, scale);
+      torch_operand(grad_out), q, k, v, torch_operand(out), lse.contiguous(), no_lengths, no_lengths,
+      q.size(2), k.size(2), 0, causal, seed, offset, scale);
   return {grad_q.transpose(1, 2).contiguous(), grad_k.transpose(1, 2).contiguous(),
           grad_v.transpose(1, 2).contiguous()};
 }
@@ -96,7 +115,8 @@ struct Formula {
 std::tuple<Tensor, Tensor> forward_aten(const Tensor& q, const Tensor& k, const Tensor& v,
                                         const OptionalTensor& mask, double scale, bool causal) {
   check_attention_inputs(q, k, v, mask);
-  if (torch_flash_fits(q, k, v, mask, scale, causal)) return torch_flash_forward(q, k, v, scale, causal);
+  if (const auto operands = torch_flash_operands(q, k, v, mask, scale, causal))
+    return torch_flash_forward(*operands, scale, causal);
   const Formula f(q, k, v, mask, scale, causal);
   const Tensor out = at::empty({q.size(0), q.size(1), q.size(2), v.size(3)}, q.options());
   const Tensor lse =
@@ -116,8 +136,8 @@ std::tuple<Tensor, Tensor, Tensor> backward_aten(const Tensor& grad_out, const T
                                                  const OptionalTensor& mask, double scale, bool causal) {
   check_attention_inputs(q, k, v, mask);
   check_attention_gradient(grad_out, q, v, out, lse);
-  if (torch_flash_fits(q, k, v, mask, scale, causal))
-    return torch_flash_backward(grad_out, q, k, v, out, lse, scale, causal);
+  if (const auto operands = torch_flash_operands(q, k, v, mask, scale, causal))
+    return torch_flash_backward(grad_out, *operands, out, lse, scale, causal);
   const Formula f(q, k, v, mask, scale, causal);
   const Tensor grad = f.queries(grad_out), dot = (grad * f.queries(out)).sum(-1, true);
   const Tensor row_lse = lse.unflatten(1, {f.kv_heads, q.size(2) / f.kv_heads});

@@ -16,32 +16,31 @@ namespace {
 using at::Tensor;
 
 template <typename T>
-const T* data_or_null(const Tensor& tensor) {
-  return tensor.defined() ? static_cast<const T*>(tensor.const_data_ptr()) : nullptr;
+const T* data(const Tensor& tensor) {
+  return static_cast<const T*>(tensor.const_data_ptr());
 }
+
+const float* data_or_null(const Tensor& tensor) { return tensor.defined() ? data<float>(tensor) : nullptr; }
 
 template <typename T>
 void ternary(const Tensor& x, const Tensor& packed, const Tensor& scale, const Tensor& bias, Tensor& out) {
-  const int64_t rows = x.size(0), in_features = x.size(1);
-  TORCH_CHECK(in_features % 4 == 0, "expected in_features to be a multiple of 4 for ternary on CUDA, got ",
-              in_features);
+  const int64_t rows = x.size(0), in_features = x.size(1), stride = (in_features + 3) / 4 * 4;
   const auto stream = at::cuda::getCurrentCUDAStream();
-  const Tensor q = at::empty({rows, in_features}, x.options().dtype(at::kChar));
-  const Tensor inverse = at::empty({rows}, x.options().dtype(at::kFloat));
+  const Tensor q = at::empty({rows, stride}, x.options().dtype(at::kChar));
+  const Tensor x_scale = at::empty({rows}, x.options().dtype(at::kFloat));
   const Tensor sum = at::empty({rows}, x.options().dtype(at::kInt));
-  C10_CUDA_CHECK(cuda::quantize_rows(data_or_null<T>(x), rows, in_features, q.mutable_data_ptr<int8_t>(),
-                                     inverse.mutable_data_ptr<float>(), sum.mutable_data_ptr<int32_t>(),
+  C10_CUDA_CHECK(cuda::quantize_rows(data<T>(x), rows, in_features, stride, q.mutable_data_ptr<int8_t>(),
+                                     x_scale.mutable_data_ptr<float>(), sum.mutable_data_ptr<int32_t>(),
                                      stream));
-  C10_CUDA_CHECK(cuda::ternary_linear(
-      q.const_data_ptr<int8_t>(), inverse.const_data_ptr<float>(), sum.const_data_ptr<int32_t>(),
-      packed.const_data_ptr<uint8_t>(), scale.const_data_ptr<float>(), data_or_null<T>(bias),
-      static_cast<T*>(out.mutable_data_ptr()), rows, in_features, out.size(1), stream));
+  C10_CUDA_CHECK(cuda::ternary_linear(q.const_data_ptr<int8_t>(), data<float>(x_scale), data<int32_t>(sum),
+                                      data<uint8_t>(packed), data<float>(scale), data_or_null(bias),
+                                      static_cast<T*>(out.mutable_data_ptr()), rows, in_features, out.size(1),
+                                      stream));
 }
 
 template <typename T>
 void int4(const Tensor& x, const Tensor& packed, const Tensor& scale, const Tensor& bias, Tensor& out) {
-  C10_CUDA_CHECK(cuda::int4_linear(data_or_null<T>(x), packed.const_data_ptr<int32_t>(),
-                                   scale.const_data_ptr<float>(), data_or_null<T>(bias),
+  C10_CUDA_CHECK(cuda::int4_linear(data<T>(x), data<int32_t>(packed), data<float>(scale), data_or_null(bias),
                                    static_cast<T*>(out.mutable_data_ptr()), x.size(0), x.size(1), out.size(1),
                                    x.size(1) / scale.size(1), at::cuda::getCurrentCUDAStream()));
 }
@@ -58,7 +57,7 @@ Tensor forward_cuda(const Tensor& x, const Tensor& packed, const Tensor& scale,
   const c10::cuda::CUDAGuard guard(x.device());
   const Tensor rows = x.reshape({-1, x.size(-1)}).contiguous();
   const Tensor scales = scale.to(at::kFloat).contiguous();
-  const Tensor offset = bias ? bias->to(x.scalar_type()).contiguous() : Tensor();
+  const Tensor offset = bias ? bias->to(at::kFloat).contiguous() : Tensor();
   Tensor out = at::empty({rows.size(0), out_features.expect_int()}, x.options());
   switch (x.scalar_type()) {
     case at::kFloat:

@@ -61,11 +61,16 @@ std::tuple<Tensor, Tensor> quantize_aten(const Tensor& weight, std::string_view 
   check_weight(weight, precision, group_size);
   const Tensor w = weight.to(at::kFloat).contiguous();
   if (precision == Precision::kTernary) {
-    const Tensor scale = w.abs().mean().clamp_min(1e-5).to(weight.scalar_type()).to(at::kFloat).reshape({1});
+    // Summed in float64, as on CPU: codes may not depend on where a weight is quantised.
+    const Tensor mean = w.abs().mean(at::kDouble).to(at::kFloat).clamp_min_(1e-5);
+    const Tensor scale = mean.to(weight.scalar_type()).to(at::kFloat).reshape({1});
     return {w.mul(scale.reciprocal()).clamp_(-1, 1).round_().to(at::kChar), scale};
   }
   const Tensor groups = w.view({w.size(0), -1, group_size});
-  const Tensor scale = groups.abs().amax(-1).div_(7.5).clamp_min_(0x1p-126).to(at::kBFloat16).to(at::kFloat);
+  // A divisor on the host would become a multiplication by its inverse on CUDA, which rounds otherwise.
+  const Tensor divisor = at::full({}, 7.5, w.options());
+  const Tensor scale =
+      groups.abs().amax(-1).div_(divisor).clamp_min_(0x1p-126).to(at::kBFloat16).to(at::kFloat);
   const Tensor codes = groups.div(scale.unsqueeze(-1)).clamp_(-8, 7).round_().to(at::kChar);
   return {codes.view(w.sizes()), scale};
 }

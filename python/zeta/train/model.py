@@ -9,6 +9,7 @@ import deepspeed
 import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from zeta.train.errors import TrainError
 from zeta.train.params import ZetaParams
@@ -67,6 +68,7 @@ def build_model(
             from zeta.quant import replace_linear
 
             replace_linear(model, precision=params.bitlinear_precision, group_size=params.group_size)
+    _restore_buffers(model, ranks.device)
     _initialize(model, config.num_hidden_layers, seed, ranks)
     return model
 
@@ -107,6 +109,16 @@ def _initialize(model: nn.Module, num_layers: int, seed: int, ranks: Ranks) -> N
         with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0):
             if ranks.is_main:
                 nn.init.normal_(parameter, std=std, generator=generator)
+
+
+def _restore_buffers(model: LlamaForCausalLM, device: torch.device) -> None:
+    """Makes the rotary frequencies again in fp32, as whoever reads the exported model does.
+
+    `zero.Init` turns every tensor that is made under it into the run's dtype, and bf16 shifts positions.
+    """
+    rotary = model.model.rotary_emb
+    for name, buffer in LlamaRotaryEmbedding(model.config).named_buffers():
+        setattr(rotary, name, buffer.to(device))
 
 
 def _preset(name: str, params: ZetaParams) -> dict[str, Any]:

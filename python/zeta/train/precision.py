@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from zeta.train.accelerator import on_gpu
 from zeta.train.config import requested_dtype
 
 TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -24,7 +25,7 @@ def choose_dtype(choice: str, config: dict[str, Any]) -> str:
 
 
 def _fast_bf16() -> bool:
-    if torch.cuda.is_available():
+    if on_gpu():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

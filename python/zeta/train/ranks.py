@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from zeta.data import DataError
+from zeta.train.accelerator import on_gpu
 from zeta.train.errors import TrainError
 
 
@@ -71,9 +72,8 @@ def join_ranks() -> Ranks:
     import deepspeed
     from deepspeed.accelerator import get_accelerator
 
-    on_gpu = get_accelerator().device_name() != "cpu"
     local_rank = int(os.environ["LOCAL_RANK"])
-    if on_gpu:
+    if on_gpu():
         get_accelerator().set_device(local_rank)
     else:
         _divide_cores()
@@ -83,7 +83,7 @@ def join_ranks() -> Ranks:
         deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
     except torch.distributed.DistNetworkError as error:
         raise TrainError(_network_problem(error)) from error
-    device = torch.device(get_accelerator().device_name(local_rank)) if on_gpu else torch.device("cpu")
+    device = torch.device(get_accelerator().device_name(local_rank)) if on_gpu() else torch.device("cpu")
     return Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
 
 

@@ -20,6 +20,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    place["DS_ACCELERATOR"] = "cpu"  # two ranks, and a GPU machine may have one GPU
     command = [sys.executable, str(Path(__file__).with_name("two_ranks.py")), str(folder), *CASES]
     ranks = []
     for rank in ("0", "1"):

@@ -1,7 +1,9 @@
 """zeta.nn.FlashAttention, and how the package loads."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,28 +23,31 @@ def test_founding_snippet():
 
 
 @pytest.mark.parametrize("cross", [False, True])
-def test_equals_torch_multihead_attention(cross):
+def test_equals_torch_multihead_attention(cross, device):
     torch.manual_seed(3)
-    ours = FlashAttention(24, 4, dtype=torch.float64)
-    theirs = nn.MultiheadAttention(24, 4, batch_first=True, dtype=torch.float64)
+    options = {"dtype": torch.float64, "device": device}
+    ours = FlashAttention(24, 4, **options)
+    theirs = nn.MultiheadAttention(24, 4, batch_first=True, **options)
     projections = (ours.q_proj, ours.k_proj, ours.v_proj)
     with torch.no_grad():
         theirs.in_proj_weight.copy_(torch.cat([p.weight for p in projections]))
         theirs.in_proj_bias.copy_(torch.cat([p.bias for p in projections]))
     theirs.out_proj.load_state_dict(ours.out_proj.state_dict())
-    query = torch.randn(2, 5, 24, dtype=torch.float64)
-    key, value = (torch.randn(2, 9, 24, dtype=torch.float64) for _ in range(2)) if cross else (query, query)
-    allowed = torch.rand(5, key.shape[1]) < 0.8
+    query = torch.randn(2, 5, 24, **options)
+    key, value = (torch.randn(2, 9, 24, **options) for _ in range(2)) if cross else (query, query)
+    allowed = torch.rand(5, key.shape[1], device=device) < 0.8
     want, _ = theirs(query, key, value, attn_mask=~allowed)
     got = ours(query, key, value, allowed) if cross else ours(query, mask=allowed)
     torch.testing.assert_close(got, want)  # float64: far below the default 1e-7
 
 
-def test_causal_reads_no_future():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_causal_reads_no_future(dtype, device):
     torch.manual_seed(4)
-    attention = FlashAttention(32, 4, causal=True, num_kv_heads=2)
-    x = torch.randn(1, 10, 32)
-    changed = torch.cat([x[:, :6], torch.randn(1, 4, 32)], 1)
+    options = {"dtype": dtype, "device": device}
+    attention = FlashAttention(32, 4, causal=True, num_kv_heads=2, **options)
+    x = torch.randn(1, 10, 32, **options)
+    changed = torch.cat([x[:, :6], torch.randn(1, 4, 32, **options)], 1)
     torch.testing.assert_close(attention(x)[:, :6], attention(changed)[:, :6], rtol=0, atol=0)
     assert not torch.equal(attention(x)[:, 6:], attention(changed)[:, 6:])
 
@@ -101,6 +106,10 @@ def test_unknown_part_is_an_attribute_error():
         _ = zeta.no_such_part
 
 
+def _library_folder() -> Path:
+    return Path(os.environ.get("ZETA_LIBRARY_DIR") or Path(_library.__file__).parent / "lib")
+
+
 def test_missing_library_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("ZETA_LIBRARY_DIR", str(tmp_path))
     with pytest.raises(ImportError, match=f"{tmp_path}/libzeta_ops.so not found"):
@@ -112,6 +121,23 @@ def test_broken_library_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("ZETA_LIBRARY_DIR", str(tmp_path))
     with pytest.raises(ImportError, match=r"libzeta_ops\.so does not load with torch"):
         _library.load.__wrapped__()
+
+
+def test_cuda_library_is_loaded_only_with_a_gpu(monkeypatch, tmp_path):
+    (tmp_path / "libzeta_ops.so").symlink_to(_library_folder() / "libzeta_ops.so")
+    (tmp_path / "libzeta_ops_cuda.so").write_bytes(b"\x7fELF, but cut off")
+    monkeypatch.setenv("ZETA_LIBRARY_DIR", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    _library.load.__wrapped__()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ImportError, match=r"libzeta_ops_cuda\.so does not load with torch .* for CUDA"):
+        _library.load.__wrapped__()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that CUDA can use")
+def test_cuda_library_brings_its_kernel():
+    assert (_library_folder() / "libzeta_ops_cuda.so").is_file(), "tools/setup builds it where there is a GPU"
+    assert torch._C._dispatch_has_kernel_for_dispatch_key("zeta::packed_linear", "CUDA")
 
 
 def test_library_for_another_torch_is_refused(monkeypatch):

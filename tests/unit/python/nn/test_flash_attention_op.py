@@ -25,13 +25,15 @@ class Case:
     causal: bool = False
     mask: str | None = None  # what of (batch, heads, seq_q, seq_k) it has; - where it broadcasts
 
-    def tensors(self, dtype=torch.float64, requires_grad=True):
-        """q, k, v, grad_out uniform in ±1 and a mask; strides as transposed (batch, heads, seq, dim)."""
+    def tensors(self, dtype=torch.float64, requires_grad=True, device="cpu"):
+        """q, k, v, grad_out uniform in ±1 and a mask; strides as transposed (batch, heads, seq, dim).
+
+        The same numbers on every device."""
         generator = torch.Generator().manual_seed(11)
 
         def draw(seq, heads, dim):
             x = torch.rand(self.batch, heads, seq, dim, generator=generator, dtype=torch.float64) * 2 - 1
-            return x.to(dtype).transpose(1, 2).detach().requires_grad_(requires_grad)
+            return x.to(device, dtype).transpose(1, 2).detach().requires_grad_(requires_grad)
 
         sizes = (self.batch, self.heads, self.seq_q, self.seq_k)
         mask = None
@@ -39,6 +41,7 @@ class Case:
             kept = [n if letter != "-" else 1 for letter, n in zip(self.mask, sizes, strict=True)]
             mask = torch.rand(kept, generator=generator) < 0.7
             mask[..., :1, :] &= self.mask[2] == "-"  # a row that attends nothing
+            mask = mask.to(device)
         return (
             draw(self.seq_q, self.heads, self.head_dim),
             draw(self.seq_k, self.kv_heads, self.head_dim),
@@ -68,27 +71,28 @@ CASES = [
 
 
 def formula(q, k, v, mask, causal):
-    """Returns out, lse and the probabilities, plainly."""
+    """Returns out, lse and the probabilities, plainly, in float64 on the CPU."""
     group = q.shape[2] // k.shape[2]
-    q, k, v = (t.double().transpose(1, 2) for t in (q, k, v))
+    q, k, v = (t.cpu().double().transpose(1, 2) for t in (q, k, v))
     scores = q @ k.repeat_interleave(group, 1).mT * q.shape[-1] ** -0.5
     allowed = torch.ones(scores.shape[-2:], dtype=torch.bool)
     if causal:
         allowed = allowed.tril(k.shape[2] - q.shape[2])
     if mask is not None:
-        allowed = allowed & mask
+        allowed = allowed & mask.cpu()
     scores = scores.masked_fill(~allowed, -torch.inf)
     p = scores.softmax(-1).masked_fill(~allowed, 0)
     return (p @ v.repeat_interleave(group, 1)).transpose(1, 2), scores.logsumexp(-1), p
 
 
-def bounds(case, dtype, p):
+def bounds(case, dtype, p, device="cpu"):
     """How far out and the gradients of q, k, v may be off, for inputs within ±1.
 
     A score sums head_dim products below 1, so rounding moves it, and with it the logarithm of a probability,
     by at most (head_dim + 3) u head_dim scale; the sum over keys adds (seq_k + 8) u. Gradient terms are at
     most 2 value_dim scale times a probability (twice the error: D has its own), and a stored result is
-    rounded again.
+    rounded again. GPUs multiply operands of 16 bits: probabilities are rounded before they meet v, and for the
+    gradients so are those of the scores, D through out once more, and each query head's part of a shared key.
     """
     unit = torch.finfo(torch.float64 if dtype == torch.float64 else torch.float32).eps / 2
     store = torch.finfo(dtype).eps / 2
@@ -96,30 +100,33 @@ def bounds(case, dtype, p):
     relative = 2 * (case.head_dim + 3) * unit * case.head_dim * scale + (case.seq_k + 8) * unit
     rows = case.seq_q * case.heads // case.kv_heads
     per_key = p.sum(2).unflatten(1, (case.kv_heads, -1)).sum(2).max().item() if p.numel() else 0.0
-    gradient = 2 * relative + (rows + 2 * case.value_dim + 16) * unit + 2 * store
+    operand = store if device == "cuda" else 0.0
+    gradient = 2 * relative + (rows + 2 * case.value_dim + 16) * unit + 2 * store + 3 * operand
     term = 2 * case.value_dim * scale
-    return relative + store, gradient * term, gradient * term * per_key, gradient * per_key
+    return relative + store + operand, gradient * term, gradient * term * per_key, gradient * per_key
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_matches_formula(case, dtype):
-    q, k, v, grad_out, mask = case.tensors(dtype)
+def test_matches_formula(case, dtype, device):
+    q, k, v, grad_out, mask = case.tensors(dtype, device=device)
     out, lse = flash_attention(q, k, v, mask=mask, causal=case.causal, return_lse=True)
     got = [out, *torch.autograd.grad(out, (q, k, v), grad_out)]
 
-    exact = [t.detach().double().requires_grad_() for t in (q, k, v)]
+    exact = [t.detach().cpu().double().requires_grad_() for t in (q, k, v)]
     want_out, want_lse, p = formula(*exact, mask, case.causal)
-    want = [want_out, *torch.autograd.grad(want_out, exact, grad_out.double())]
+    want = [want_out, *torch.autograd.grad(want_out, exact, grad_out.cpu().double())]
 
     assert out.dtype == dtype and out.is_contiguous()
     assert lse.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    torch.testing.assert_close(lse.double(), want_lse, rtol=1e-6, atol=bounds(case, torch.float32, p)[0])
+    torch.testing.assert_close(
+        lse.cpu().double(), want_lse, rtol=1e-6, atol=bounds(case, torch.float32, p)[0]
+    )
     for name, mine, plain, bound in zip(
-        ["out", "q", "k", "v"], got, want, bounds(case, dtype, p), strict=True
+        ["out", "q", "k", "v"], got, want, bounds(case, dtype, p, device), strict=True
     ):
         torch.testing.assert_close(
-            mine.double(),
+            mine.cpu().double(),
             plain,
             rtol=torch.finfo(dtype).eps,
             atol=bound,
@@ -144,27 +151,33 @@ def test_formula_for_other_devices(case, dtype):
         torch.testing.assert_close(mine, plain, rtol=torch.finfo(dtype).eps, atol=2 * bound)
 
 
-def test_strided_inputs_are_read_in_place_or_copied():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_strided_inputs_are_read_in_place_or_copied(dtype, device):
     """Slices of a longer cache, broadcast batches, and a last dimension that is not contiguous."""
-    cache = torch.rand(1, 4, 50, 16).transpose(1, 2)[:, 3:40].expand(2, -1, -1, -1)
-    q = torch.rand(2, 16, 4, 5).transpose(1, 3)
+    options = {"dtype": dtype, "device": device}
+    cache = torch.rand(1, 4, 50, 16, **options).transpose(1, 2)[:, 3:40].expand(2, -1, -1, -1)
+    q = torch.rand(2, 16, 4, 5, **options).transpose(1, 3)
     want = flash_attention(
         q.transpose(1, 2).contiguous().transpose(1, 2), cache.contiguous(), cache.contiguous()
     )
     torch.testing.assert_close(flash_attention(q, cache, cache), want, rtol=0, atol=0)
+    odd = torch.rand(2, 7, 4, 25, **options)[..., 1:17]  # starts and rows at no multiple of 16 bytes
+    want = flash_attention(*(t.contiguous() for t in (odd, odd, odd)))
+    torch.testing.assert_close(flash_attention(odd, odd, odd), want, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("case", [Case(causal=True, kv_heads=2), Case(mask="bhqk")], ids=str)
-def test_gradcheck(case):
-    q, k, v, _, mask = dataclasses.replace(case, batch=1, seq_q=7, seq_k=9, head_dim=5, value_dim=3).tensors()
+def test_gradcheck(case, device):
+    small = dataclasses.replace(case, batch=1, seq_q=7, seq_k=9, head_dim=5, value_dim=3)
+    q, k, v, _, mask = small.tensors(device=device)
     assert torch.autograd.gradcheck(lambda *t: flash_attention(*t, mask=mask, causal=case.causal), (q, k, v))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("mask", [None, "b--k"])
-def test_opcheck(dtype, mask):
+def test_opcheck(dtype, mask, device):
     case = Case(mask=mask, causal=True, kv_heads=2)
-    q, k, v, grad_out, allowed = case.tensors(dtype)
+    q, k, v, grad_out, allowed = case.tensors(dtype, device=device)
     torch.library.opcheck(forward_op, (q, k, v, allowed, 0.25, True))
     with torch.no_grad():
         out, lse = forward_op(q, k, v, allowed, 0.25, True)
@@ -172,8 +185,8 @@ def test_opcheck(dtype, mask):
         torch.library.opcheck(backward_op, arguments)
 
 
-def test_compiles_as_one_graph():
-    q, k, v, grad_out, mask = Case(mask="--qk").tensors(torch.float32)
+def test_compiles_as_one_graph(device):
+    q, k, v, grad_out, mask = Case(mask="--qk").tensors(torch.float32, device=device)
 
     def step(q, k, v):
         return flash_attention(q * 2, k, v, mask=mask, causal=True).sin()
@@ -186,9 +199,9 @@ def test_compiles_as_one_graph():
         torch.testing.assert_close(mine, plain)
 
 
-def test_autocast_casts_all_operands():
-    q, k, v, grad_out, _ = Case().tensors(torch.float32)
-    with torch.autocast("cpu", torch.bfloat16):
+def test_autocast_casts_all_operands(device):
+    q, k, v, grad_out, _ = Case().tensors(torch.float32, device=device)
+    with torch.autocast(device, torch.bfloat16):
         out = flash_attention(q, k.bfloat16(), v)
     assert out.dtype == torch.bfloat16
     want = flash_attention(q.bfloat16(), k.bfloat16(), v.bfloat16())
@@ -222,21 +235,30 @@ def test_gradients_are_deterministic():
             assert torch.equal(mine, first)
 
 
-def peak_memory() -> int:
+def peak_memory(device) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 
 
-def test_memory_is_linear_in_the_sequence():
-    seq = 8192
-    q, k, v = (torch.rand(1, seq, 1, 16, requires_grad=True) for _ in range(3))
-    flash_attention(q[:, :10], k, v).sum().backward()  # threads and libraries have started
+def reset_peak_memory(device) -> None:
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        return
     with open("/proc/self/clear_refs", "w") as reset:
         reset.write("5")
-    before = peak_memory()
+
+
+def test_memory_is_linear_in_the_sequence(device):
+    seq, dtype = 8192, torch.float32 if device == "cpu" else torch.bfloat16
+    q, k, v = (torch.rand(1, seq, 1, 16, dtype=dtype, device=device, requires_grad=True) for _ in range(3))
+    flash_attention(q[:, :10], k, v).sum().backward()  # threads and libraries have started
+    reset_peak_memory(device)
+    before = peak_memory(device)
     flash_attention(q, k, v, causal=True).sum().backward()
     # All tensors together are 0.5 MiB each; a matrix of scores would be 256 MiB, its bool mask 64.
-    assert peak_memory() - before < 32 * 2**20
+    assert peak_memory(device) - before < 32 * 2**20
 
 
 BAD = {
@@ -261,8 +283,8 @@ BAD = {
 @pytest.mark.parametrize("spoil, error, message", BAD.values(), ids=BAD.keys())
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_bad_arguments_are_named(spoil, error, message, device):
-    q, k, v, _, mask = Case(mask="bhqk").tensors(requires_grad=False)
-    q, k, v, mask = spoil(*(t.to(device) for t in (q, k, v, mask)))
+    q, k, v, _, mask = Case(mask="bhqk").tensors(requires_grad=False, device=device)
+    q, k, v, mask = spoil(q, k, v, mask)
     with pytest.raises(error, match=message):
         zeta.nn.functional.flash_attention(q, k, v, mask=mask)
 

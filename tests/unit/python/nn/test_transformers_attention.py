@@ -45,7 +45,7 @@ PADDED = {
 }
 
 
-def pair(make, **options):
+def pair(make, device="cpu", **options):
     """The same weights with eager and with zeta attention."""
     kind, config = make()
     torch.manual_seed(6)
@@ -53,7 +53,7 @@ def pair(make, **options):
     ours = kind._from_config(config, attn_implementation="zeta", **options).double().eval()
     ours.load_state_dict(eager.state_dict())
     assert ours.config._attn_implementation == "zeta"
-    return eager, ours
+    return eager.to(device), ours.to(device)
 
 
 class AttentionCalls(TorchDispatchMode):
@@ -71,13 +71,14 @@ class AttentionCalls(TorchDispatchMode):
 
 @pytest.mark.parametrize("padding", PADDED)
 @pytest.mark.parametrize("name", MODELS)
-def test_logits_and_gradients_equal_eager(name, padding):
-    mask = PADDED[padding]
-    real = torch.ones_like(TOKENS, dtype=torch.bool) if mask is None else mask
+def test_logits_and_gradients_equal_eager(name, padding, device):
+    tokens = TOKENS.to(device)
+    mask = None if PADDED[padding] is None else PADDED[padding].to(device)
+    real = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask
     logits, grads = [], []
-    for model in pair(MODELS[name]):
+    for model in pair(MODELS[name], device):
         model.train()
-        out = model(TOKENS, attention_mask=None if mask is None else mask.long()).logits[real]
+        out = model(tokens, attention_mask=None if mask is None else mask.long()).logits[real]
         out.square().mean().backward()
         logits.append(out)
         grads.append({n: p.grad for n, p in model.named_parameters()})
@@ -87,12 +88,12 @@ def test_logits_and_gradients_equal_eager(name, padding):
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 @pytest.mark.parametrize("name", MODELS)
-def test_generation_with_cache_equals_eager(name, cache):
+def test_generation_with_cache_equals_eager(name, cache, device):
     tokens = []
-    for model in pair(MODELS[name]):
-        mask = PADDED["left"].long()
+    for model in pair(MODELS[name], device):
+        mask = PADDED["left"].long().to(device)
         options = dict(max_new_tokens=12, do_sample=False, cache_implementation=cache, disable_compile=True)
-        tokens.append(model.generate(TOKENS, attention_mask=mask, eos_token_id=None, **options))
+        tokens.append(model.generate(TOKENS.to(device), attention_mask=mask, eos_token_id=None, **options))
     assert tokens[0].shape == (3, 24)
     assert torch.equal(tokens[0], tokens[1])
 

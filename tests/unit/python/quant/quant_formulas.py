@@ -1,4 +1,7 @@
-"""The formulas of docs/design/foundation.md in plain torch, and the rounding of each dtype, for the tests."""
+"""The formulas of docs/design/foundation.md in plain torch, and the rounding of each dtype, for the tests.
+
+Whatever device a tensor is on, the formulas are evaluated on the CPU.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,22 @@ ROUNDOFF = {
 }
 
 
-def normal(*shape: int, seed: int, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> Tensor:
+def normal(
+    *shape: int, seed: int, scale: float = 1.0, dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> Tensor:
+    """The same numbers on every device."""
     generator = torch.Generator().manual_seed(seed)
-    return (torch.randn(*shape, generator=generator) * scale).to(dtype)
+    return (torch.randn(*shape, generator=generator) * scale).to(device, dtype)
+
+
+def exact(tensor: Tensor) -> Tensor:
+    """A tensor's values in float64 on the CPU."""
+    return tensor.detach().cpu().double()
 
 
 def weight_codes(weight: Tensor, precision: str, group_size: int = GROUP) -> tuple[Tensor, Tensor]:
     """Codes and scale in float32, evaluated in float32."""
-    w = weight.float()
+    w = weight.detach().cpu().float()
     if precision == "1.58bit":
         beta = w.double().abs().mean().float().clamp(min=1e-5).to(weight.dtype).float()
         return (w * (1 / beta)).round().clamp(-1, 1), beta.reshape(1)
@@ -43,14 +54,14 @@ def weight_used(weight: Tensor, precision: str, group_size: int = GROUP) -> Tens
 def activation_used(x: Tensor, precision: str) -> Tensor:
     """x̂ in float64, before it is rounded to any dtype."""
     if precision == "4bit":
-        return x.double()
-    values = x.float()
+        return exact(x)
+    values = x.detach().cpu().float()
     scale = 127 * (1 / values.abs().amax(-1, keepdim=True).clamp(min=1e-5))
     return (values * scale).round().clamp(-128, 127).double() / scale.double()
 
 
 def assert_within(actual: Tensor, expected: Tensor, bound: Tensor) -> None:
     """Every |actual − expected| ≤ bound."""
-    error = (actual.double() - expected).abs()
+    error = (exact(actual) - expected).abs()
     worst = (error / bound.clamp(min=1e-300)).max() if error.numel() else torch.tensor(0.0)
     assert worst <= 1, f"error is {worst:.3g} times the bound"

@@ -6,7 +6,16 @@ import copy
 
 import pytest
 import torch
-from quant_formulas import GROUP, PRECISIONS, ROUNDOFF, activation_used, assert_within, normal, weight_used
+from quant_formulas import (
+    GROUP,
+    PRECISIONS,
+    ROUNDOFF,
+    activation_used,
+    assert_within,
+    exact,
+    normal,
+    weight_used,
+)
 from transformers.integrations.bitnet import AutoBitLinear
 
 from zeta.quant import BitLinear, pack_ternary, quantize_weight
@@ -15,20 +24,22 @@ DTYPES = tuple(ROUNDOFF)
 IN, OUT = 96, 40
 
 
-def make(precision: str, dtype: torch.dtype = torch.float32, bias: bool = True) -> BitLinear:
+def make(
+    precision: str, dtype: torch.dtype = torch.float32, bias: bool = True, device: str = "cpu"
+) -> BitLinear:
     torch.manual_seed(0)
-    return BitLinear(IN, OUT, bias=bias, precision=precision, group_size=GROUP, dtype=dtype)
+    return BitLinear(IN, OUT, bias=bias, precision=precision, group_size=GROUP, dtype=dtype).to(device)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_forward_is_the_formula(precision: str, bias: bool, dtype: torch.dtype) -> None:
-    layer, x = make(precision, dtype, bias), normal(3, 5, IN, seed=1, dtype=dtype)
+def test_forward_is_the_formula(precision: str, bias: bool, dtype: torch.dtype, device: str) -> None:
+    layer, x = make(precision, dtype, bias, device), normal(3, 5, IN, seed=1, dtype=dtype, device=device)
     y = layer(x)
     assert y.dtype == dtype and y.shape == (3, 5, OUT) and y.is_contiguous()
     used, weight = activation_used(x, precision), weight_used(layer.weight, precision)
-    expected = used @ weight.T + (layer.bias.double() if bias else 0)
+    expected = used @ weight.T + (exact(layer.bias) if bias else 0)
     # Ternary: the product is exact, then rounded to dtype, scaled in fp32 (3 roundings) and rounded again.
     # 4-bit: Ŵ is rounded once, the sum has IN + 1 roundings of fp32 at worst and 2 of dtype.
     # (float64 layers take scales that are rounded to fp32, exactly as the formula here does.)
@@ -42,15 +53,12 @@ def test_forward_is_the_formula(precision: str, bias: bool, dtype: torch.dtype) 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_gradients_are_straight_through(precision: str, dtype: torch.dtype) -> None:
-    layer, x = make(precision, dtype), normal(17, IN, seed=2, dtype=dtype).requires_grad_()
-    grad = normal(17, OUT, seed=3, dtype=dtype)
+def test_gradients_are_straight_through(precision: str, dtype: torch.dtype, device: str) -> None:
+    layer = make(precision, dtype, device=device)
+    x = normal(17, IN, seed=2, dtype=dtype, device=device).requires_grad_()
+    grad = normal(17, OUT, seed=3, dtype=dtype, device=device)
     layer(x).backward(grad)
-    used, weight, g = (
-        activation_used(x.detach(), precision),
-        weight_used(layer.weight.detach(), precision),
-        grad.double(),
-    )
+    used, weight, g = activation_used(x, precision), weight_used(layer.weight, precision), exact(grad)
     # Operands are rounded to dtype once, results once; x̂ has one more rounding in fp32. n products are summed
     # with n roundings of fp32 (of dtype for float64).
     u = ROUNDOFF[dtype]
@@ -64,10 +72,12 @@ def test_gradients_are_straight_through(precision: str, dtype: torch.dtype) -> N
     assert (x.grad.dtype, layer.weight.grad.dtype, layer.bias.grad.dtype) == (dtype,) * 3
 
 
-def test_ternary_is_transformers_online_autobitlinear() -> None:
-    ours, theirs = make("1.58bit"), AutoBitLinear(IN, OUT, bias=True, online_quant=True)
+def test_ternary_is_transformers_online_autobitlinear(device: str) -> None:
+    ours = make("1.58bit", device=device)
+    theirs = AutoBitLinear(IN, OUT, bias=True, online_quant=True).to(device)
     theirs.load_state_dict(ours.state_dict())
-    x, grad = normal(64, IN, seed=4).requires_grad_(), normal(64, OUT, seed=5)
+    x = normal(64, IN, seed=4, device=device).requires_grad_()
+    grad = normal(64, OUT, seed=5, device=device)
     x2 = x.detach().clone().requires_grad_()
     with torch.compiler.set_stance("force_eager"):
         expected = theirs(x2)
@@ -77,16 +87,13 @@ def test_ternary_is_transformers_online_autobitlinear() -> None:
     # Codes are the same; their fp32 sums of n products have n roundings, and the operands a few each.
     u, used, weight = (
         ROUNDOFF[torch.float32],
-        activation_used(x.detach(), "1.58bit"),
+        activation_used(x, "1.58bit"),
         weight_used(ours.weight, "1.58bit"),
     )
-    assert_within(y, expected.double(), (IN + 32) * u * (used.abs() @ weight.abs().T + 1))
-    assert_within(x.grad, x2.grad.double(), 2 * (OUT + 16) * u * (grad.abs().double() @ weight.abs()))
-    assert_within(
-        ours.weight.grad,
-        theirs.weight.grad.double(),
-        2 * (64 + 16) * u * (grad.abs().T.double() @ used.abs()),
-    )
+    g = exact(grad).abs()
+    assert_within(y, exact(expected), (IN + 32) * u * (used.abs() @ weight.abs().T + 1))
+    assert_within(x.grad, exact(x2.grad), 2 * (OUT + 16) * u * (g @ weight.abs()))
+    assert_within(ours.weight.grad, exact(theirs.weight.grad), 2 * (64 + 16) * u * (g.T @ used.abs()))
     torch.testing.assert_close(
         ours.bias.grad, theirs.bias.grad, rtol=0, atol=64 * u * grad.abs().sum(0).max().item()
     )
@@ -94,8 +101,8 @@ def test_ternary_is_transformers_online_autobitlinear() -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("lead", [(), (1,), (0,), (2, 0, 3), (2, 3, 4)])
-def test_leading_dimensions(precision: str, lead: tuple[int, ...]) -> None:
-    layer, x = make(precision), normal(*lead, IN, seed=6).requires_grad_()
+def test_leading_dimensions(precision: str, lead: tuple[int, ...], device: str) -> None:
+    layer, x = make(precision, device=device), normal(*lead, IN, seed=6, device=device).requires_grad_()
     y = layer(x)
     assert y.shape == (*lead, OUT)
     if y.numel():
@@ -109,8 +116,8 @@ def test_leading_dimensions(precision: str, lead: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_strided_input(precision: str) -> None:
-    layer, x = make(precision), normal(IN, 2, 7, seed=7)
+def test_strided_input(precision: str, device: str) -> None:
+    layer, x = make(precision, device=device), normal(IN, 2, 7, seed=7, device=device)
     assert torch.equal(layer(x.permute(2, 1, 0)), layer(x.permute(2, 1, 0).contiguous()))
 
 
@@ -138,17 +145,17 @@ def test_backward_quantises_the_weight_that_is_there_now(precision: str) -> None
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_large_float16_activations_stay_finite(precision: str) -> None:
-    layer = BitLinear(1024, 8, precision=precision, dtype=torch.float16)
+def test_large_float16_activations_stay_finite(precision: str, device: str) -> None:
+    layer = BitLinear(1024, 8, precision=precision, dtype=torch.float16, device=device)
     with torch.no_grad():
         layer.weight.fill_(0.001)
-    x = torch.full((2, 1024), 100.0, dtype=torch.float16)  # Σ q = 127 · 1024 > 65504
+    x = torch.full((2, 1024), 100.0, dtype=torch.float16, device=device)  # Σ q = 127 · 1024 > 65504
     assert layer(x).isfinite().all()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_nan_reaches_the_output(precision: str) -> None:
-    layer, x = make(precision), normal(3, IN, seed=10)
+def test_nan_reaches_the_output(precision: str, device: str) -> None:
+    layer, x = make(precision, device=device), normal(3, IN, seed=10, device=device)
     x[1, 50] = float("nan")
     y = layer(x)
     assert y[1].isnan().all() and y[[0, 2]].isfinite().all()
@@ -182,8 +189,8 @@ def test_copies_and_state_dict_are_those_of_linear() -> None:
 
 
 @torch.no_grad()
-def test_serving_equals_training_bit_for_bit() -> None:
-    layer, x = make("1.58bit"), normal(9, IN, seed=12)
+def test_serving_equals_training_bit_for_bit(device: str) -> None:
+    layer, x = make("1.58bit", device=device), normal(9, IN, seed=12, device=device)
     codes, scale = quantize_weight(layer.weight, "1.58bit")
     served = torch.ops.zeta.packed_linear(x, pack_ternary(codes), scale, layer.bias, "ternary", OUT)
     assert torch.equal(served, layer(x))

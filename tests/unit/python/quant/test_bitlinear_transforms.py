@@ -13,9 +13,9 @@ from zeta.quant import BitLinear
 IN, OUT = 64, 24
 
 
-def make(precision: str, **options: object) -> BitLinear:
+def make(precision: str, device: str = "cpu", **options: object) -> BitLinear:
     torch.manual_seed(0)
-    return BitLinear(IN, OUT, precision=precision, group_size=GROUP, **options)
+    return BitLinear(IN, OUT, precision=precision, group_size=GROUP, **options).to(device)
 
 
 def gradients(layer: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
@@ -26,19 +26,19 @@ def gradients(layer: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
 @pytest.mark.parametrize("needs_grad", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_opcheck(precision: str, bias: bool, needs_grad: bool) -> None:
-    layer = make(precision, bias=bias).requires_grad_(needs_grad)
-    x = normal(2, 3, IN, seed=1).requires_grad_(needs_grad)
+def test_opcheck(precision: str, bias: bool, needs_grad: bool, device: str) -> None:
+    layer = make(precision, device, bias=bias).requires_grad_(needs_grad)
+    x = normal(2, 3, IN, seed=1, device=device).requires_grad_(needs_grad)
     torch.library.opcheck(torch.ops.zeta.bitlinear.default, (x, layer.weight, layer.bias, precision, GROUP))
 
 
 @pytest.mark.parametrize("mask", [(True, True, True), (False, True, False), (True, False, True)])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_opcheck_backward(precision: str, mask: tuple[bool, bool, bool]) -> None:
+def test_opcheck_backward(precision: str, mask: tuple[bool, bool, bool], device: str) -> None:
     args = (
-        normal(3, OUT, seed=2),
-        normal(3, IN, seed=3),
-        normal(OUT, IN, seed=4),
+        normal(3, OUT, seed=2, device=device),
+        normal(3, IN, seed=3, device=device),
+        normal(OUT, IN, seed=4, device=device),
         precision,
         GROUP,
         list(mask),
@@ -47,19 +47,21 @@ def test_opcheck_backward(precision: str, mask: tuple[bool, bool, bool]) -> None
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_compile_whole_graph_and_any_batch(precision: str) -> None:
-    layer = make(precision)
+def test_compile_whole_graph_and_any_batch(precision: str, device: str) -> None:
+    layer = make(precision, device)
     compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")
     for batch in (5, 7):
-        x = normal(batch, IN, seed=5).requires_grad_()
+        x = normal(batch, IN, seed=5, device=device).requires_grad_()
         for actual, expected in zip(gradients(compiled, x), gradients(layer, x), strict=True):
             assert torch.equal(actual, expected)
 
 
-def test_compile_with_inductor() -> None:
-    model = nn.Sequential(make("1.58bit"), BitLinear(OUT, 8, precision="4bit", group_size=8))
+def test_compile_with_inductor(device: str) -> None:
+    model = nn.Sequential(make("1.58bit"), BitLinear(OUT, 8, precision="4bit", group_size=8)).to(device)
     compiled = torch.compile(model, fullgraph=True)
-    x = normal(5, IN, seed=6)  # without a gradient of its own: one output of the backward is not computed
+    x = normal(
+        5, IN, seed=6, device=device
+    )  # without a gradient of its own: one output of the backward is not computed
     expected = torch.autograd.grad(model(x).square().sum(), list(model.parameters()))
     actual = torch.autograd.grad(compiled(x).square().sum(), list(model.parameters()))
     for one, other in zip(actual, expected, strict=True):
@@ -69,10 +71,10 @@ def test_compile_with_inductor() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_autocast_casts_activations_and_quantises_the_master_weight(
-    precision: str, dtype: torch.dtype
+    precision: str, dtype: torch.dtype, device: str
 ) -> None:
-    layer, x = make(precision), normal(5, IN, seed=7).requires_grad_()
-    with torch.autocast("cpu", dtype):
+    layer, x = make(precision, device), normal(5, IN, seed=7, device=device).requires_grad_()
+    with torch.autocast(device, dtype):
         y = layer(x)
     assert y.dtype == dtype
     direct = torch.ops.zeta.bitlinear(x.to(dtype), layer.weight, layer.bias, precision, GROUP)
@@ -82,17 +84,17 @@ def test_autocast_casts_activations_and_quantises_the_master_weight(
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_autocast_with_16_bit_weights(precision: str) -> None:
-    layer, x = make(precision, dtype=torch.float16), normal(5, IN, seed=8)
-    with torch.autocast("cpu", torch.bfloat16):
+def test_autocast_with_16_bit_weights(precision: str, device: str) -> None:
+    layer, x = make(precision, device, dtype=torch.float16), normal(5, IN, seed=8, device=device)
+    with torch.autocast(device, torch.bfloat16):
         y = layer(x)
     assert torch.equal(y, layer.bfloat16()(x.bfloat16()))
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_checkpointing(precision: str, reentrant: bool) -> None:
-    layer, x = make(precision), normal(5, IN, seed=9).requires_grad_()
+def test_checkpointing(precision: str, reentrant: bool, device: str) -> None:
+    layer, x = make(precision, device), normal(5, IN, seed=9, device=device).requires_grad_()
     expected = gradients(layer, x)
     checkpoint(layer, x, use_reentrant=reentrant).square().sum().backward()
     for actual, wanted in zip([x.grad, layer.weight.grad, layer.bias.grad], expected, strict=True):
@@ -116,14 +118,14 @@ def test_double_backward_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_meta_tensors(precision: str) -> None:
-    layer = make(precision, device="meta")
+    layer = make(precision, "meta")
     assert layer(torch.empty(2, 3, IN, device="meta")).shape == (2, 3, OUT)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_training_learns(precision: str) -> None:
-    x, target = normal(128, IN, seed=13), normal(128, OUT, seed=14)
-    layer = make(precision)
+def test_training_learns(precision: str, device: str) -> None:
+    x, target = normal(128, IN, seed=13, device=device), normal(128, OUT, seed=14, device=device)
+    layer = make(precision, device)
     optimiser = torch.optim.AdamW(layer.parameters(), lr=1e-2)
     losses = []
     for _ in range(40):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from quant_formulas import ROUNDOFF, activation_used, assert_within, normal
+from quant_formulas import ROUNDOFF, activation_used, assert_within, exact, normal
 from torch import Tensor
 
 from zeta.quant import pack_int4, pack_ternary, quantize_weight
@@ -18,15 +18,12 @@ FORMATS = ("ternary", "int4")
 PRECISION = {"ternary": "1.58bit", "int4": "4bit"}
 
 
-def make(format: str, n: int, k: int, group: int = 8) -> tuple[Tensor, Tensor, Tensor]:
-    """A packed weight, its scale, and what they stand for in float64."""
+def make(format: str, n: int, k: int, group: int = 8, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+    """A packed weight, its scale, and what they stand for in float64 on the CPU."""
     codes, scale = quantize_weight(normal(n, k, seed=1, scale=0.02), PRECISION[format], group)
     spread = scale if format == "ternary" else scale.repeat_interleave(group, dim=1)
-    return (
-        (pack_ternary if format == "ternary" else pack_int4)(codes),
-        scale,
-        codes.double() * spread.double(),
-    )
+    pack = pack_ternary if format == "ternary" else pack_int4
+    return pack(codes).to(device), scale.to(device), codes.double() * spread.double()
 
 
 def check(
@@ -35,7 +32,7 @@ def check(
     y = torch.ops.zeta.packed_linear(x, packed, scale, bias, format, weight.shape[0])
     assert y.dtype == x.dtype and y.is_contiguous() and y.shape == (*x.shape[:-1], weight.shape[0])
     used = activation_used(x, PRECISION[format])
-    expected = used @ weight.T + (0 if bias is None else bias.double())
+    expected = used @ weight.T + (0 if bias is None else exact(bias))
     # Ternary: an exact integer, then 4 roundings of fp32. int4: k + 16 of them, on terms of stored codes
     # up to 15 and their offset of 8, while a group's greatest code is at least 7: 23 / 7 · max|Ŵ| each.
     u, single = ROUNDOFF[x.dtype], ROUNDOFF[torch.float32]
@@ -50,41 +47,43 @@ def check(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("m", [0, 1, 3, 17, 64])
 @pytest.mark.parametrize("format", FORMATS)
-def test_is_the_float_linear(format: str, m: int, dtype: torch.dtype) -> None:
+def test_is_the_float_linear(format: str, m: int, dtype: torch.dtype, device: str) -> None:
     for n, k in ((4, 8), (12, 40), (52, 136), (128, 1096)):
-        packed, scale, weight = make(format, n, k)
-        check(format, normal(m, k, seed=2, dtype=dtype), packed, scale, weight, normal(n, seed=3))
+        packed, scale, weight = make(format, n, k, device=device)
+        x = normal(m, k, seed=2, dtype=dtype, device=device)
+        check(format, x, packed, scale, weight, normal(n, seed=3, device=device))
 
 
 @pytest.mark.parametrize("k", [1, 5, 33, 1025])
-def test_ternary_takes_any_in_features(k: int) -> None:
-    packed, scale, weight = make("ternary", 20, k)
+def test_ternary_takes_any_in_features(k: int, device: str) -> None:
+    packed, scale, weight = make("ternary", 20, k, device=device)
     for m in (1, 6):
-        check("ternary", normal(m, k, seed=4), packed, scale, weight, None)
+        check("ternary", normal(m, k, seed=4, device=device), packed, scale, weight, None)
 
 
 @pytest.mark.parametrize("group", [8, 24, 32, 64, 192])
-def test_int4_group_sizes_and_bfloat16_scales(group: int) -> None:
-    packed, scale, weight = make("int4", 9, 192, group)
+def test_int4_group_sizes_and_bfloat16_scales(group: int, device: str) -> None:
+    packed, scale, weight = make("int4", 9, 192, group, device)
     for m in (1, 6):
-        x = normal(m, 192, seed=5)
+        x = normal(m, 192, seed=5, device=device)
         y = check("int4", x, packed, scale, weight, None)
         assert torch.equal(y, check("int4", x, packed, scale.bfloat16(), weight, None))
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_leading_dimensions_and_strides(format: str) -> None:
-    packed, scale, weight = make(format, 16, 64)
-    check(format, normal(64, seed=6), packed, scale, weight, None)
-    check(format, normal(2, 0, 64, seed=6), packed, scale, weight, None)
-    check(
-        format,
-        normal(64, 3, 5, seed=6).permute(2, 1, 0),
-        packed,
-        scale,
-        weight,
-        normal(16, seed=7).bfloat16(),
-    )
+def test_leading_dimensions_and_strides(format: str, device: str) -> None:
+    packed, scale, weight = make(format, 16, 64, device=device)
+    check(format, normal(64, seed=6, device=device), packed, scale, weight, None)
+    check(format, normal(2, 0, 64, seed=6, device=device), packed, scale, weight, None)
+    x, bias = normal(64, 3, 5, seed=6, device=device), normal(16, seed=7, dtype=torch.bfloat16, device=device)
+    check(format, x.permute(2, 1, 0), packed, scale, weight, bias)
+
+
+def test_ternary_weights_that_start_anywhere(device: str) -> None:
+    """Kernels read whole words where they can; a slice of a larger buffer need not start at one."""
+    packed, scale, weight = make("ternary", 20, 64, device=device)
+    buffer = torch.cat([packed.new_zeros(1), packed.flatten()])[1:].view(packed.shape)
+    check("ternary", normal(3, 64, seed=14, device=device), buffer, scale, weight, None)
 
 
 @pytest.mark.parametrize("m", [1, 5])
@@ -123,26 +122,26 @@ def test_scalar_kernels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_non_finite_activations_reach_the_output(format: str) -> None:
-    packed, scale, _ = make(format, 8, 64)
+def test_non_finite_activations_reach_the_output(format: str, device: str) -> None:
+    packed, scale, _ = make(format, 8, 64, device=device)
     for m in (1, 4):
         for bad in (float("nan"), float("inf")):
-            x = normal(m, 64, seed=10)
+            x = normal(m, 64, seed=10, device=device)
             x[0, 37] = bad
             y = torch.ops.zeta.packed_linear(x, packed, scale, None, format, 8)
             assert not y[0].isfinite().any() and y[1:].isfinite().all()
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_opcheck_compile_and_autocast(format: str) -> None:
-    packed, scale, _ = make(format, 8, 64)
-    op, x = torch.ops.zeta.packed_linear, normal(3, 64, seed=11)
-    torch.library.opcheck(op.default, (x, packed, scale, normal(8, seed=12), format, 8))
+def test_opcheck_compile_and_autocast(format: str, device: str) -> None:
+    packed, scale, _ = make(format, 8, 64, device=device)
+    op, x = torch.ops.zeta.packed_linear, normal(3, 64, seed=11, device=device)
+    torch.library.opcheck(op.default, (x, packed, scale, normal(8, seed=12, device=device), format, 8))
     compiled = torch.compile(
         lambda x: op(x, packed, scale, None, format, 8), fullgraph=True, backend="aot_eager"
     )
     assert torch.equal(compiled(x), op(x, packed, scale, None, format, 8))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16):
         y = op(x, packed, scale, None, format, 8)
     assert torch.equal(y, op(x.bfloat16(), packed, scale, None, format, 8))
 

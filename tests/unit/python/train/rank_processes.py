@@ -15,6 +15,7 @@ from pathlib import Path
 def context() -> ForkServerContext:
     """Starts processes that have DeepSpeed imported: it takes seconds, a fork does not."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["DS_ACCELERATOR"] = "cpu"  # a machine has fewer GPUs than these tests have ranks
     forkserver = multiprocessing.get_context("forkserver")
     forkserver.set_forkserver_preload(["zeta.train.run"])
     return forkserver
