@@ -70,7 +70,7 @@ http::Response transport_error(std::string_view path, int status, std::string_vi
   return openai::error_response(openai::ApiError(status, std::string(message), "", ""));
 }
 
-std::shared_ptr<const http::Service> make_service(std::shared_ptr<const Context> context,
+std::shared_ptr<const http::Service> make_service(const std::shared_ptr<const Context>& context,
                                                   const http::Limits& limits) {
   auto service = std::make_shared<http::Service>();
   service->name = "http";

@@ -22,6 +22,7 @@ std::string MetricsPage::text() const {
     }
   }
   std::vector<prometheus::MetricFamily> page;
+  page.reserve(families.size());
   for (auto& [name, family] : families) page.push_back(std::move(family));
   return prometheus::TextSerializer().Serialize(page);
 }

@@ -13,17 +13,17 @@ constexpr size_t kRead = 4 << 10;
 
 }  // namespace
 
-void ClientWatch::start(Callback callback, std::shared_ptr<void> owner) {
+void ClientWatch::start(Callback callback, const std::shared_ptr<void>& owner) {
   callback_ = std::move(callback);
   // A wait of an earlier request may still be under way: it serves as well.
-  if (!waiting_) wait(std::move(owner));
+  if (!waiting_) wait(owner);
 }
 
 void ClientWatch::abandon(Abandonment why) {
   if (auto callback = std::exchange(callback_, nullptr)) callback(why);
 }
 
-void ClientWatch::wait(std::shared_ptr<void> owner) {
+void ClientWatch::wait(const std::shared_ptr<void>& owner) {
   waiting_ = true;
   socket_.async_wait(Socket::wait_read, [this, owner](boost::system::error_code error) {
     waiting_ = false;

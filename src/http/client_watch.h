@@ -23,13 +23,13 @@ class ClientWatch {
   ClientWatch(Socket& socket, boost::beast::flat_buffer& buffer) : socket_(socket), buffer_(buffer) {}
 
   // `owner` keeps the socket and this object alive while the wait is under way.
-  void start(Callback callback, std::shared_ptr<void> owner);
+  void start(Callback callback, const std::shared_ptr<void>& owner);
   void stop() { callback_ = nullptr; }
   // Calls the callback if it was not called yet.
   void abandon(Abandonment why);
 
  private:
-  void wait(std::shared_ptr<void> owner);
+  void wait(const std::shared_ptr<void>& owner);
   // False when there is nothing more to wait for.
   bool look();
 

@@ -43,7 +43,7 @@ class Mailbox {
     std::vector<T> values = try_take();
     while (values.empty()) {
       co_await boost::asio::async_initiate<const boost::asio::use_awaitable_t<>&, void()>(
-          [this](auto handler) { wait(std::move(handler)); }, boost::asio::use_awaitable);
+          [this](auto handler) { this->wait(std::move(handler)); }, boost::asio::use_awaitable);
       values = try_take();
     }
     co_return values;

@@ -42,7 +42,7 @@ asio::awaitable<error_code> RequestReader::fill(size_t bytes) {
 }
 
 asio::awaitable<ReadResult> RequestReader::read(IoDeadline::Clock::duration idle_timeout) {
-  parser_.emplace();
+  parser_ = std::make_unique<Parser>();
   parser_->header_limit(static_cast<uint32_t>(limits_.header_bytes));
   parser_->body_limit(limits_.body_bytes);
   if (buffer_.size() == 0) {

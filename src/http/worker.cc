@@ -41,7 +41,7 @@ void Worker::adopt(asio::ip::tcp::socket socket, std::shared_ptr<const Service> 
   asio::post(context_, [this, session = std::move(session)] { start_session(session); });
 }
 
-void Worker::start_session(std::shared_ptr<Session> session) {
+void Worker::start_session(const std::shared_ptr<Session>& session) {
   sessions_.insert(session);
   if (draining_) session->begin_drain();
   Session& started = *session;

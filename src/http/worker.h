@@ -30,7 +30,7 @@ class Worker {
   void abort();
 
  private:
-  void start_session(std::shared_ptr<Session> session);
+  void start_session(const std::shared_ptr<Session>& session);
   void schedule_sweep();
 
   std::function<void()> on_close_;

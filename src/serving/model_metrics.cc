@@ -27,6 +27,7 @@ class Families {
   }
   std::vector<MetricFamily> take() {
     std::vector<MetricFamily> list;
+    list.reserve(families_.size());
     for (auto& [name, family] : families_) list.push_back(std::move(family));
     return list;
   }

@@ -134,6 +134,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> ModelRegistry::find(std::string_vie
 std::vector<ModelStatus> ModelRegistry::index() const {
   MutexLock lock(mutex_);
   std::vector<ModelStatus> statuses;
+  statuses.reserve(entries_.size());
   for (const auto& [name, entry] : entries_) {
     statuses.push_back(
         {name, entry.description.source.version, entry.description.backend, entry.state, entry.reason});

@@ -23,6 +23,7 @@ assert out.shape == hidden.shape and torch.isfinite(out).all()
 
 from zeta.quant import BitLinear
 
+deepspeed.ops.__compatible_ops__ = {}  # gloo, in place of collectives that DeepSpeed would compile first
 deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
 with deepspeed.zero.Init():
     layer = BitLinear(512, 256)

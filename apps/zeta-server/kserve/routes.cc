@@ -21,7 +21,7 @@ http::Handler at_once(Answer answer) {
 
 }  // namespace
 
-void add_routes(http::Router& router, std::shared_ptr<const Context> context) {
+void add_routes(http::Router& router, const std::shared_ptr<const Context>& context) {
   router.add("GET", "/v2", at_once([](Request&) { return server_metadata(); }));
   router.add("GET", "/v2/health/live", at_once([](Request&) { return server_live(); }));
   router.add("GET", "/v2/health/ready", at_once([context](Request&) { return server_ready(*context); }));

@@ -8,6 +8,6 @@
 
 namespace zeta::server::kserve {
 
-void add_routes(http::Router& router, std::shared_ptr<const Context> context);
+void add_routes(http::Router& router, const std::shared_ptr<const Context>& context);
 
 }  // namespace zeta::server::kserve

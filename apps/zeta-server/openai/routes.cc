@@ -9,7 +9,7 @@ using http::Request;
 using http::Response;
 using http::asio::awaitable;
 
-void add_routes(http::Router& router, std::shared_ptr<const Context> context) {
+void add_routes(http::Router& router, const std::shared_ptr<const Context>& context) {
   router.add("GET", "/v1/models",
              [context](Request&) -> awaitable<Response> { co_return list_models(*context); });
   router.add("GET", "/v1/models/{model}", [context](Request& request) -> awaitable<Response> {
