@@ -30,25 +30,27 @@ def zeta_first_token(model: Path) -> float:
 
 
 def zeta_decode(model: Path, tokens: int, repeat: int, threads: int) -> tuple[str, list[float]]:
-    """The greedy completion and the tokens/s of each run, the first token left out."""
+    """The greedy completion and the tokens/s of each run; the time of a one-token answer is taken off."""
     rates, text = [], ""
     with Server(model, arguments=("--threads", str(threads))) as server:
         client = OpenAI(base_url=f"{server.url}/v1", api_key="none")
+
+        def complete(count: int) -> tuple[str, float]:
+            began = time.perf_counter()
+            answer = client.completions.create(
+                model=model.name, prompt=PROMPT, max_tokens=count, temperature=0, extra_body={"ignore_eos": True}
+            )
+            return answer.choices[0].text, time.perf_counter() - began
+
         for _ in range(repeat + 1):
-            stream = client.completions.create(
-                model=model.name, prompt=PROMPT, max_tokens=tokens, temperature=0, stream=True,
-                extra_body={"ignore_eos": True},
-            )  # fmt: skip
-            text, first = "", 0.0
-            for chunk in stream:
-                first = first or time.perf_counter()
-                text += chunk.choices[0].text
-            rates.append((tokens - 1) / (time.perf_counter() - first))
+            _, first = complete(1)
+            text, all_tokens = complete(tokens)
+            rates.append((tokens - 1) / (all_tokens - first))
     return text, rates[1:]
 
 
 def transformers_decode(model: Path, tokens: int, repeat: int, threads: int) -> tuple[str, list[float]]:
-    """The same through `generate`; the time of a one-token call is taken off."""
+    """The same through `generate`."""
     torch.set_num_threads(threads)
     tokenizer = AutoTokenizer.from_pretrained(model)
     network = AutoModelForCausalLM.from_pretrained(model).eval()

@@ -100,8 +100,8 @@ def serve(place: Path, model: Path) -> None:
         print(PROMPT, end="", flush=True)
         answer = complete(server.url, model.name, PROMPT, max_tokens=96)
     print(
-        f"\n\n{answer.tokens} tokens, first after {1000 * answer.seconds_to_first:.0f} ms, "
-        f"then {answer.tokens_per_second:.0f} tokens/s"
+        f"\n\n{answer.tokens} tokens in {1000 * answer.seconds:.0f} ms, the first after "
+        f"{1000 * answer.seconds_to_first:.0f} ms: {answer.tokens_per_second:.0f} tokens/s"
     )
     body = json.dumps({"model": model.name, "prompt": PROMPT, "max_tokens": 96, "temperature": 0})
     heading("Again, by hand")

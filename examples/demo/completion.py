@@ -15,8 +15,8 @@ class Completion:
 
     @property
     def tokens_per_second(self) -> float:
-        """Rate of decoding, the time to the first token left out."""
-        return (self.tokens - 1) / (self.seconds - self.seconds_to_first) if self.tokens > 1 else 0.0
+        """Over the whole answer, the prompt included: pieces may reach a client later than they were made."""
+        return self.tokens / self.seconds
 
 
 def complete(url: str, model: str, prompt: str, max_tokens: int) -> Completion:
