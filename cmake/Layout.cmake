@@ -6,18 +6,20 @@ set(CMAKE_BUILD_RPATH "${ZETA_TORCH_DIR}/lib")
 set(CMAKE_BUILD_RPATH_USE_ORIGIN ON)
 set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib;$ORIGIN/../../torch/lib")
 
+# Search paths that also hold for what our libraries need in turn: bundled ones have none of their own.
+add_link_options(LINKER:--disable-new-dtags)
+
 # zeta_install(TARGET): put a program or shared object into the wheel.
 function(zeta_install target)
   install(TARGETS ${target}
+    RUNTIME_DEPENDENCY_SET zeta_runtime
     RUNTIME DESTINATION ${ZETA_INSTALL_BIN} COMPONENT wheel
     LIBRARY DESTINATION ${ZETA_INSTALL_LIB} COMPONENT wheel)
 endfunction()
 
-# Libraries that a target machine cannot be expected to have travel in the wheel under the name they are linked by.
-function(zeta_bundle_library path)
-  get_filename_component(real ${path} REALPATH)
-  execute_process(COMMAND readelf -d ${real} OUTPUT_VARIABLE dynamic)
-  string(REGEX MATCH "SONAME[^\n]*\\[([^]]+)\\]" _ "${dynamic}")
-  install(FILES ${real} DESTINATION ${ZETA_INSTALL_LIB} RENAME ${CMAKE_MATCH_1} COMPONENT wheel)
-endfunction()
-zeta_bundle_library(${PROMETHEUS_CORE_LIBRARY})
+# Libraries that a target machine cannot be expected to have travel in the wheel, with all that they need in turn.
+# Debian's archives of them are not position-independent. The rest is glibc, libstdc++ or torch's.
+install(RUNTIME_DEPENDENCY_SET zeta_runtime
+  PRE_INCLUDE_REGEXES "^libabsl_" "^libprometheus"
+  PRE_EXCLUDE_REGEXES ".*"
+  LIBRARY DESTINATION ${ZETA_INSTALL_LIB} COMPONENT wheel)
