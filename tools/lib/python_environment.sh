@@ -17,6 +17,7 @@ find_python() {
 
 stamp="$venv/.installed-$(basename "$lock")"
 if cmp -s "$lock" "$stamp"; then echo "up to date"; exit 0; fi
-[ -x "$venv/bin/python" ] || "$(find_python)" -m venv "$venv"
+# One whose making was cut off has no pip.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$(find_python)" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off -r "$lock"
 cp "$lock" "$stamp"

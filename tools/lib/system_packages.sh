@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Make sure that the packages of tools/packages-debian.txt are there: install them where we may, else list them.
+# system_packages.sh LIST: make sure that the packages of LIST are there: install them where we may, else list them.
 set -euo pipefail
+list=$1
 
 installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/.*Candidate: \([^(].*\)/\1/p')" ]; }
@@ -26,18 +27,21 @@ find_missing() {
     esac
     name=$(choose "$line")
     installed "$name" || missing+=("$name")
-  done <tools/packages-debian.txt
+  done <"$list"
 }
 
-# Rust as new as rust/zeta_text/Cargo.toml asks for.
+# Rust as new as rust/zeta_text/Cargo.toml asks for, by one of the names that its CMakeLists.txt looks for.
 find_rust() {
-  local floor found
+  local floor found name
   floor=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' rust/zeta_text/Cargo.toml)
-  found=$(cargo --version 2>/dev/null | awk '{print $2}') || return 1
-  [ -n "$found" ] && [ "$(printf '%s\n' "$floor" "$found" | sort -V | head -n 1)" = "$floor" ]
+  for name in cargo ~/.cargo/bin/cargo cargo-1.89 cargo-1.85; do
+    found=$("$name" --version 2>/dev/null | awk '{print $2}') || continue
+    [ -n "$found" ] && [ "$(printf '%s\n' "$floor" "$found" | sort -V | head -n 1)" = "$floor" ] && return
+  done
+  return 1
 }
 
-command -v dpkg-query >/dev/null || { echo "This is no Debian or Ubuntu: install what tools/packages-debian.txt lists, by your own names, and set ZETA_SKIP_PACKAGES=1."; [ -n "${ZETA_SKIP_PACKAGES:-}" ]; exit; }
+command -v dpkg-query >/dev/null || { echo "This is no Debian or Ubuntu: install what $list lists, by your own names, and set ZETA_SKIP_PACKAGES=1."; [ -n "${ZETA_SKIP_PACKAGES:-}" ]; exit; }
 find_missing
 [ ${#missing[@]} -eq 0 ] && { echo "all there"; exit 0; }
 
@@ -46,7 +50,7 @@ if [ "$(id -u)" -ne 0 ]; then
   sudo=(sudo -n)
   if ! "${sudo[@]}" true 2>/dev/null; then
     echo "Missing system packages, and no right to install them. As root, run:"
-    echo "    apt-get install -y ${missing[*]}"
+    echo "    apt-get update && apt-get install -y ${missing[*]}"
     exit 1
   fi
 fi
