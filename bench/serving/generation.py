@@ -38,7 +38,11 @@ def zeta_decode(model: Path, tokens: int, repeat: int, threads: int) -> tuple[st
         def complete(count: int) -> tuple[str, float]:
             began = time.perf_counter()
             answer = client.completions.create(
-                model=model.name, prompt=PROMPT, max_tokens=count, temperature=0, extra_body={"ignore_eos": True}
+                model=model.name,
+                prompt=PROMPT,
+                max_tokens=count,
+                temperature=0,
+                extra_body={"ignore_eos": True},
             )
             return answer.choices[0].text, time.perf_counter() - began
 
