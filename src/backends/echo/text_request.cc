@@ -44,10 +44,13 @@ absl::StatusOr<std::string> only_element(const serving::Tensor& tensor) {
 
 absl::StatusOr<std::string> last_message(const std::string& messages) {
   try {
-    return std::string(json::parse(messages).as_array().back().at("content").as_string());
+    const json::value parsed = json::parse(messages);
+    const json::array& turns = parsed.as_array();
+    if (!turns.empty()) return std::string(turns.back().at("content").as_string());
   } catch (const std::exception&) {
-    return absl::InvalidArgumentError("expected 'messages' to be a JSON array of {role, content}");
+    // Said below.
   }
+  return absl::InvalidArgumentError("expected 'messages' to be a JSON array of {role, content}, not empty");
 }
 
 void take_ids(const serving::Tensor& tensor, TextRequest& parsed) {

@@ -239,6 +239,7 @@ def test_generate_stream_is_server_sent_events(server: Server) -> None:
         ({}, "expected exactly one of text_input, messages and input_ids, got 0 inputs"),
         ({"text_input": "a ", "x": [1]}, "parameter 'x' must be a string, a number or a boolean"),
         ({"text_input": " w" * 65}, "expected a prompt of at most 64 tokens, got 65"),
+        ({"messages": "[]"}, "expected 'messages' to be a JSON array of {role, content}, not empty"),
     ],
 )
 @pytest.mark.parametrize("route", ["generate", "generate_stream"])
