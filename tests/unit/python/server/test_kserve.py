@@ -240,6 +240,8 @@ def test_generate_stream_is_server_sent_events(server: Server) -> None:
         ({"text_input": "a ", "x": [1]}, "parameter 'x' must be a string, a number or a boolean"),
         ({"text_input": " w" * 65}, "expected a prompt of at most 64 tokens, got 65"),
         ({"messages": "[]"}, "expected 'messages' to be a JSON array of {role, content}, not empty"),
+        ({"text_input": "a", "stop": "{"}, "expected 'stop' to be a JSON array of strings"),
+        ({"text_input": "a", "stop": "[1]"}, "expected 'stop' to be a JSON array of strings"),
     ],
 )
 @pytest.mark.parametrize("route", ["generate", "generate_stream"])
