@@ -105,7 +105,7 @@ void Engine::run_intake() {
 absl::Status Engine::prepare(Sequence& sequence) try {
   absl::Status status = departed(sequence.request, Clock::now());
   if (!status.ok()) return status;
-  auto ids = encoder_.encode(sequence.request, runner_->vocab_size());
+  auto ids = encoder_.encode(sequence.request, runner_->vocab_size(), runner_->max_model_len());
   if (!ids.ok()) return ids.status();
   sequence.tokens = std::move(*ids);
   return begin_completion(sequence);

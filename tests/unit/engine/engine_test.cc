@@ -128,6 +128,28 @@ TEST_F(EngineTest, RefusesBadPrompts) {
   EXPECT_EQ(submit(bad)->wait().status.code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(EngineTest, RefusesATextTooLongForTheContextWithoutTokenizingIt) {
+  start();
+  const size_t bound =
+      64 * PromptEncoder::load(ZETA_GOLDEN_LLAMA_DIR "/dense")->tokenizer().longest_token_bytes();
+  const auto message = [&](auto prompt) {
+    Request long_request = request();
+    long_request.prompt = std::move(prompt);
+    const auto answer = submit(long_request)->wait();
+    EXPECT_EQ(answer.status.code(), absl::StatusCode::kOutOfRange);
+    return std::string(answer.status.message());
+  };
+  const std::string text(bound + 1, 'x');
+  EXPECT_EQ(message(TextPrompt{text}),
+            "expected a prompt of at most 64 tokens (the context), which is at most " +
+                std::to_string(bound) + " bytes, got " + std::to_string(bound + 1) + " bytes");
+  EXPECT_NE(message(ChatPrompt{R"([{"role": "user", "content": ")" + text + R"("}])"}).find(" bytes, got "),
+            std::string::npos);
+  EXPECT_NE(message(TextPrompt{std::string(bound, 'x')}).find("(the context less one for the answer), got"),
+            std::string::npos)
+      << "up to the bound, tokens are counted";
+}
+
 TEST_F(EngineTest, SequencesShareStepsAndPromptsComeInChunks) {
   script->hold();
   start();
