@@ -90,6 +90,12 @@ def test_a_bad_model_may_be_tolerated(start_server: StartServer, repository: Pat
             2,
             "expected BACKEND,KEY=VALUE, got 'zeta'",
         ),
+        (["--exit-timeout-secs", "9223372036854775807"], 2, "expected seconds from 0.001 to 31622400 or 0"),
+        (["--idle-timeout", "nan"], 2, "--idle-timeout: expected seconds from 0.001 to 31622400, got nan"),
+        (["--read-timeout", "1e300"], 2, "--read-timeout"),
+        (["--idle-timeout", "0.0001"], 2, "--idle-timeout"),
+        (["--request-timeout", "-1"], 2, "--request-timeout"),
+        (["--http-thread-count", "1025"], 2, "--http-thread-count"),
         (["--model-repository", "/", "--log-file", "/proc/x/y"], 1, "cannot open log file '/proc/x/y'"),
     ],
 )
