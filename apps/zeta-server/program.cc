@@ -55,6 +55,7 @@ std::shared_ptr<serving::ModelRegistry> find_models(const Options& options) {
   for (const std::string& folder : options.repositories) {
     auto models = serving::scan_repository(folder);
     must(models.status());
+    if (models->empty()) log::warning("no model found in the repository", {{"repository", folder}});
     for (auto& model : *models) must(registry->add(std::move(model)));
   }
   for (const std::string& model : options.models) {
@@ -81,22 +82,23 @@ std::shared_ptr<const http::Service> make_service(const std::shared_ptr<const Co
   return service;
 }
 
-void listen(http::Server& server, const std::string& address, uint16_t port, const char* flag,
+// `flags`: the common beginning of the two that choose address and port.
+void listen(http::Server& server, const std::string& address, uint16_t port, const char* flags,
             std::shared_ptr<const http::Service> service) {
   try {
     const std::string name = service->name;
     const uint16_t bound = server.listen(address, port, std::move(service));
     log::info("listening", {{"service", name}, {"address", address}, {"port", bound}});
   } catch (const std::runtime_error& error) {
-    throw StartFailure(kExitFailed, concat(error.what(), "; choose another port with ", flag));
+    throw StartFailure(kExitFailed,
+                       concat(error.what(), "; choose another with ", flags, "-address or ", flags, "-port"));
   }
 }
 
 void listen_all(http::Server& server, const Options& options, const std::shared_ptr<const Context>& context) {
-  listen(server, options.http_address, options.http_port, "--http-port",
-         make_service(context, options.limits));
+  listen(server, options.http_address, options.http_port, "--http", make_service(context, options.limits));
   if (!options.allow_metrics) return;
-  listen(server, options.metrics_address, options.metrics_port, "--metrics-port",
+  listen(server, options.metrics_address, options.metrics_port, "--metrics",
          make_metrics_service(*context, options.limits));
 }
 

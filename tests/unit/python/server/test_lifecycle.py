@@ -72,6 +72,7 @@ def test_a_bad_model_may_be_tolerated(start_server: StartServer, repository: Pat
     assert httpx.get(server.url + "/v2/health/ready").status_code == 400
     reasons = {m["name"]: m.get("reason", "") for m in httpx.post(server.url + "/v2/repository/index").json()}
     assert "field 'dynamic_batching' is not supported" in reasons["foreign"]
+    assert str(repository / "foreign/config.pbtxt") in reasons["foreign"]
     assert reasons["good"] == ""
     assert server.stop() == 0
 
@@ -135,9 +136,25 @@ def test_a_port_in_use_is_named_with_its_flag(start_server: StartServer, reposit
         server = start_server("--model-repository", repository, http_port=port)
         assert server.process.wait(PATIENCE) == 1
     assert (
-        f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another port with --http-port"
-        in server.log
+        f"cannot listen on 127.0.0.1:{port}: Address already in use; "
+        "choose another with --http-address or --http-port" in server.log
     )
+
+
+def test_an_address_that_is_none_is_named_with_its_flag(repository: Path) -> None:
+    done = run("--model-repository", repository, "--http-address", "localhost")
+    assert done.returncode == 1
+    assert (
+        "cannot listen on localhost:8000: not an IP address; choose another with --http-address"
+        in done.stderr
+    )
+
+
+def test_an_empty_repository_is_named(start_server: StartServer, repository: Path) -> None:
+    server = start_server("--model-repository", repository)
+    server.wait_ready()
+    assert f"no model found in the repository repository={repository}\n" in server.log
+    assert server.stop() == 0
 
 
 def test_sigterm_finishes_what_is_under_way(start_server: StartServer, repository: Path) -> None:
