@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -49,20 +50,39 @@ serving::ModelDescription describe(const std::string& model) {
                                  named ? model.substr(equals + 1) : model);
 }
 
+// A setting for a backend that no model uses would be ignored without a word. While a model's backend is not
+// known, neither is whether one is unused.
+void require_used(const serving::ModelRegistry::BackendSettings& settings,
+                  const std::set<std::string>& backends) {
+  for (const auto& [backend, parameters] : settings) {
+    if (backends.contains(backend)) continue;
+    std::string in_use;
+    for (const std::string& other : backends) in_use += (in_use.empty() ? "" : ", ") + other;
+    throw StartFailure(kExitBadUsage, concat("setting ", parameters.begin()->first, " is for the backend '",
+                                             backend, "', which no model uses; backends in use: ", in_use));
+  }
+}
+
 std::shared_ptr<serving::ModelRegistry> find_models(const Options& options) {
   auto registry =
       std::make_shared<serving::ModelRegistry>(options.backend_directory, options.backend_settings);
+  std::set<std::string> backends;
+  const auto add = [&](serving::ModelDescription model) {
+    backends.insert(model.backend);
+    must(registry->add(std::move(model)));
+  };
   for (const std::string& folder : options.repositories) {
     auto models = serving::scan_repository(folder);
     must(models.status());
     if (models->empty()) log::warning("no model found in the repository", {{"repository", folder}});
-    for (auto& model : *models) must(registry->add(std::move(model)));
+    for (auto& model : *models) add(std::move(model));
   }
   for (const std::string& model : options.models) {
     auto description = describe(model);
     must(description.status);
-    must(registry->add(std::move(description)));
+    add(std::move(description));
   }
+  if (!backends.contains("")) require_used(options.backend_settings, backends);
   return registry;
 }
 

@@ -130,6 +130,14 @@ def test_unknown_backend_and_setting(start_server: StartServer, repository: Path
     assert "unknown backend 'onnxruntime'" in server.log
 
 
+@pytest.mark.parametrize("setting", [["--backend-config", "zeta,max_nm=4"], ["--max-num-seqs", "4"]])
+def test_a_setting_of_an_unused_backend_is_refused(repository: Path, setting: list[str]) -> None:
+    write_model(repository, "m", {})
+    done = run("--model-repository", repository, *setting)
+    assert done.returncode == 2
+    assert "is for the backend 'zeta', which no model uses; backends in use: echo" in done.stderr
+
+
 def test_a_port_in_use_is_named_with_its_flag(start_server: StartServer, repository: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
