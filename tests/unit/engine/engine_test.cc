@@ -230,6 +230,14 @@ TEST_F(EngineTest, ACacheThatCannotGrowFailsItsRequestOnly) {
   EXPECT_TRUE(submit(request({5, 6}, 60))->wait().status.ok());
 }
 
+TEST_F(EngineTest, ACacheThatCannotBeMadeFailsItsRequestOnly) {
+  start();
+  script->has_no_caches = true;
+  EXPECT_EQ(submit(request())->wait().status.code(), absl::StatusCode::kResourceExhausted);
+  script->has_no_caches = false;
+  EXPECT_TRUE(submit(request())->wait().status.ok());
+}
+
 TEST_F(EngineTest, AThrowingListenerIsDropped) {
   start();
   engine->submit(request(), [](Output) { throw std::runtime_error("gone"); });
