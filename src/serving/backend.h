@@ -107,6 +107,7 @@ struct ModelMetadata {
   std::vector<TensorMetadata> inputs;
   std::vector<TensorMetadata> outputs;
   bool decoupled = false;  // may answer a request with several responses
+  std::string notice;      // what whoever runs the server should know of how it was loaded; logged
 };
 
 // A figure that a model publishes under /metrics, labelled there with model and version.
