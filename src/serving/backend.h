@@ -8,12 +8,10 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -72,7 +70,6 @@ struct InferRequest {
   std::vector<Tensor> inputs;
   Parameters parameters;
   std::vector<std::string> requested_outputs;  // empty: all
-  std::optional<std::chrono::steady_clock::time_point> deadline;
   std::shared_ptr<Cancellation> cancellation = std::make_shared<Cancellation>();
 };
 

@@ -198,19 +198,6 @@ TEST_F(EngineTest, CancellationFreesTheSlot) {
   EXPECT_TRUE(next->wait().status.ok());
 }
 
-TEST_F(EngineTest, DeadlinesEndRunningAndWaitingRequests) {
-  script->max_model_len = 1 << 20;
-  start({{1, 16, 1 << 20}, 8});
-  Request endless = request({5, 6}, 1 << 19);
-  endless.deadline = std::chrono::steady_clock::now() + 80ms;
-  Request waiting = request();
-  waiting.deadline = std::chrono::steady_clock::now() + 20ms;
-  const auto running = submit(endless);
-  const auto queued = submit(waiting);
-  EXPECT_EQ(queued->wait().status.code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_EQ(running->wait().status.code(), absl::StatusCode::kDeadlineExceeded);
-}
-
 TEST_F(EngineTest, AFailingStepFailsItsSequencesOnly) {
   script->fails = [](const auto& tokens) { return tokens[0] == 9; };
   start({{4, 16, 256}, 8});
