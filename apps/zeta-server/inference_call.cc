@@ -37,17 +37,18 @@ class InferenceCall::Inbox {
  public:
   explicit Inbox(http::asio::any_io_executor executor) : mailbox_(std::move(executor)) {}
 
-  void put(size_t index, serving::InferResponse response) {
+  // Beyond the bound the call fails, its request is cancelled and what follows is dropped: the connection's
+  // coroutine may be waiting for the client to read, and would do so too late.
+  void put(size_t index, serving::InferResponse response, serving::Cancellation& cancellation) {
     const size_t size = size_of(response);
-    if (waiting_.fetch_add(size, std::memory_order_relaxed) + size > kMaxWaiting && !response.final) {
-      response.status = absl::ResourceExhaustedError("the client reads too slowly");
-    }
-    mailbox_.put({index, std::move(response), std::chrono::steady_clock::now()});
+    const bool fits = waiting_.load(std::memory_order_relaxed) + size <= kMaxWaiting || response.final;
+    if (!fits && !full_.exchange(true)) fail(absl::ResourceExhaustedError("the client reads too slowly"));
+    full_ ? cancellation.cancel() : push(index, std::move(response));
   }
   void fail(absl::Status status) {
     serving::InferResponse response;
     response.status = std::move(status);
-    put(0, std::move(response));
+    push(0, std::move(response));
   }
   std::vector<Event> try_take() { return mailbox_.try_take(); }
   http::asio::awaitable<std::vector<Event>> take() { return mailbox_.take(); }
@@ -56,18 +57,28 @@ class InferenceCall::Inbox {
   }
 
  private:
+  void push(size_t index, serving::InferResponse response) {
+    waiting_.fetch_add(size_of(response), std::memory_order_relaxed);
+    mailbox_.put({index, std::move(response), std::chrono::steady_clock::now()});
+  }
+
   http::Mailbox<Event> mailbox_;
   std::atomic<size_t> waiting_{0};
+  std::atomic<bool> full_{false};
 };
 
 class InferenceCall::Sink final : public serving::ResponseSink {
  public:
-  Sink(std::shared_ptr<Inbox> inbox, size_t index) : inbox_(std::move(inbox)), index_(index) {}
-  void send(serving::InferResponse response) override { inbox_->put(index_, std::move(response)); }
+  Sink(std::shared_ptr<Inbox> inbox, size_t index, std::shared_ptr<serving::Cancellation> cancellation)
+      : inbox_(std::move(inbox)), index_(index), cancellation_(std::move(cancellation)) {}
+  void send(serving::InferResponse response) override {
+    inbox_->put(index_, std::move(response), *cancellation_);
+  }
 
  private:
   const std::shared_ptr<Inbox> inbox_;
   const size_t index_;
+  const std::shared_ptr<serving::Cancellation> cancellation_;
 };
 
 InferenceCall::InferenceCall(http::Connection& connection, std::shared_ptr<serving::ServedModel> model)
@@ -83,7 +94,8 @@ void InferenceCall::start(std::shared_ptr<serving::InferRequest> request) {
   const size_t index = cancellations_.size();
   cancellations_.push_back(request->cancellation);
   ++unfinished_;
-  model_->infer(std::move(request), std::make_shared<Sink>(inbox_, index));
+  auto sink = std::make_shared<Sink>(inbox_, index, request->cancellation);
+  model_->infer(std::move(request), std::move(sink));
 }
 
 http::asio::awaitable<std::vector<InferenceCall::Event>> InferenceCall::next() {

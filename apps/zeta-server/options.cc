@@ -7,6 +7,8 @@
 #include <string_view>
 #include <thread>
 
+#include "src/base/concat.h"
+
 namespace zeta::server {
 namespace {
 
@@ -15,12 +17,27 @@ constexpr char kFooter[] =
     "loaded;\n"
     "2 wrong command line, or a folder that it names cannot be read.";
 
+constexpr double kMinSeconds = 0.001, kMaxSeconds = 366.0 * 24 * 60 * 60;
+
+// A duration: from a millisecond to a year, or where `or_zero` exactly 0.
+CLI::Validator seconds(bool or_zero) {
+  return CLI::Validator(
+      [or_zero](const std::string& text) -> std::string {
+        double value = 0;
+        const char* end = text.data() + text.size();
+        const bool number = std::from_chars(text.data(), end, value) == std::from_chars_result{end, {}};
+        if (number && ((or_zero && value == 0) || (value >= kMinSeconds && value <= kMaxSeconds))) return "";
+        return concat("expected seconds from 0.001 to ", static_cast<int64_t>(kMaxSeconds),
+                      or_zero ? " or 0" : "", ", got ", text);
+      },
+      "SECONDS");
+}
+
 // Options as they are typed, before they get their final types.
 struct Typed {
   std::vector<std::string> backend_config;
   std::optional<int64_t> max_num_seqs, max_model_len, threads;
-  double idle_timeout = 75, read_timeout = 30, request_timeout = 0;
-  int64_t exit_timeout = 30;
+  double idle_timeout = 75, read_timeout = 30, request_timeout = 0, exit_timeout = 30;
   int log_verbose = 0;
   std::string log_format = "default";
 };
@@ -86,7 +103,7 @@ void add_http_options(CLI::App& app, Options& options, Typed& typed) {
       ->capture_default_str();
   app.add_option("--http-thread-count", options.http_threads, "Threads that serve connections")
       ->group(group)
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   app.add_option("--http-max-input-size", options.limits.body_bytes, "Largest request body in bytes")
       ->group(group)
@@ -98,15 +115,15 @@ void add_http_options(CLI::App& app, Options& options, Typed& typed) {
       ->capture_default_str();
   app.add_option("--idle-timeout", typed.idle_timeout, "Seconds until an idle connection is closed")
       ->group(group)
-      ->check(CLI::PositiveNumber)
+      ->check(seconds(false))
       ->capture_default_str();
   app.add_option("--read-timeout", typed.read_timeout, "Seconds for a request to arrive, plus 1 per 64 KiB")
       ->group(group)
-      ->check(CLI::PositiveNumber)
+      ->check(seconds(false))
       ->capture_default_str();
   app.add_option("--request-timeout", typed.request_timeout, "Seconds for an answer; 0: no limit")
       ->group(group)
-      ->check(CLI::NonNegativeNumber)
+      ->check(seconds(true))
       ->capture_default_str();
 }
 
@@ -123,7 +140,7 @@ void add_operation_options(CLI::App& app, Options& options, Typed& typed) {
   const auto operation = "Operation";
   app.add_option("--exit-timeout-secs", typed.exit_timeout, "Seconds that requests under way get at the end")
       ->group(operation)
-      ->check(CLI::NonNegativeNumber)
+      ->check(seconds(true))
       ->capture_default_str();
   app.add_option("--log-verbose", typed.log_verbose, "1: a line for each request")
       ->group(operation)
@@ -161,7 +178,7 @@ void apply(const Typed& typed, Options& options) {
   options.limits.idle_timeout = milliseconds(typed.idle_timeout);
   options.limits.read_timeout = milliseconds(typed.read_timeout);
   options.limits.request_timeout = milliseconds(typed.request_timeout);
-  options.exit_timeout = std::chrono::seconds(typed.exit_timeout);
+  options.exit_timeout = milliseconds(typed.exit_timeout);
   if (typed.log_verbose > 0) options.log.level = log::Level::kVerbose;
   if (typed.log_format == "json") options.log.format = log::Format::kJson;
   if (options.metrics_address.empty()) options.metrics_address = options.http_address;

@@ -35,7 +35,7 @@ struct Options {
   std::string metrics_address;  // empty: as http_address
   uint16_t metrics_port = 8002;
 
-  std::chrono::seconds exit_timeout{30};
+  std::chrono::milliseconds exit_timeout{30000};
   log::Settings log;
 };
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -49,19 +50,39 @@ serving::ModelDescription describe(const std::string& model) {
                                  named ? model.substr(equals + 1) : model);
 }
 
+// A setting for a backend that no model uses would be ignored without a word. While a model's backend is not
+// known, neither is whether one is unused.
+void require_used(const serving::ModelRegistry::BackendSettings& settings,
+                  const std::set<std::string>& backends) {
+  for (const auto& [backend, parameters] : settings) {
+    if (backends.contains(backend)) continue;
+    std::string in_use;
+    for (const std::string& other : backends) in_use += (in_use.empty() ? "" : ", ") + other;
+    throw StartFailure(kExitBadUsage, concat("setting ", parameters.begin()->first, " is for the backend '",
+                                             backend, "', which no model uses; backends in use: ", in_use));
+  }
+}
+
 std::shared_ptr<serving::ModelRegistry> find_models(const Options& options) {
   auto registry =
       std::make_shared<serving::ModelRegistry>(options.backend_directory, options.backend_settings);
+  std::set<std::string> backends;
+  const auto add = [&](serving::ModelDescription model) {
+    backends.insert(model.backend);
+    must(registry->add(std::move(model)));
+  };
   for (const std::string& folder : options.repositories) {
     auto models = serving::scan_repository(folder);
     must(models.status());
-    for (auto& model : *models) must(registry->add(std::move(model)));
+    if (models->empty()) log::warning("no model found in the repository", {{"repository", folder}});
+    for (auto& model : *models) add(std::move(model));
   }
   for (const std::string& model : options.models) {
     auto description = describe(model);
     must(description.status);
-    must(registry->add(std::move(description)));
+    add(std::move(description));
   }
+  if (!backends.contains("")) require_used(options.backend_settings, backends);
   return registry;
 }
 
@@ -81,22 +102,23 @@ std::shared_ptr<const http::Service> make_service(const std::shared_ptr<const Co
   return service;
 }
 
-void listen(http::Server& server, const std::string& address, uint16_t port, const char* flag,
+// `flags`: the common beginning of the two that choose address and port.
+void listen(http::Server& server, const std::string& address, uint16_t port, const char* flags,
             std::shared_ptr<const http::Service> service) {
   try {
     const std::string name = service->name;
     const uint16_t bound = server.listen(address, port, std::move(service));
     log::info("listening", {{"service", name}, {"address", address}, {"port", bound}});
   } catch (const std::runtime_error& error) {
-    throw StartFailure(kExitFailed, concat(error.what(), "; choose another port with ", flag));
+    throw StartFailure(kExitFailed,
+                       concat(error.what(), "; choose another with ", flags, "-address or ", flags, "-port"));
   }
 }
 
 void listen_all(http::Server& server, const Options& options, const std::shared_ptr<const Context>& context) {
-  listen(server, options.http_address, options.http_port, "--http-port",
-         make_service(context, options.limits));
+  listen(server, options.http_address, options.http_port, "--http", make_service(context, options.limits));
   if (!options.allow_metrics) return;
-  listen(server, options.metrics_address, options.metrics_port, "--metrics-port",
+  listen(server, options.metrics_address, options.metrics_port, "--metrics",
          make_metrics_service(*context, options.limits));
 }
 

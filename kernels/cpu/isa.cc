@@ -1,5 +1,7 @@
 #include "kernels/cpu/isa.h"
 
+#include <cpuid.h>
+
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -7,9 +9,15 @@
 namespace zeta::cpu {
 namespace {
 
+// Clang 16's __builtin_cpu_supports does not know this one.
+bool has_f16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
 bool has_avx2() {
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 }
 
 Isa choose() {
@@ -18,7 +26,7 @@ Isa choose() {
   const std::string name = forced;
   if (name == "scalar") return Isa::kScalar;
   if (name != "avx2") throw std::runtime_error("ZETA_CPU_ISA=" + name + ": expected scalar or avx2");
-  if (!has_avx2()) throw std::runtime_error("ZETA_CPU_ISA=avx2: this CPU has no AVX2 with FMA");
+  if (!has_avx2()) throw std::runtime_error("ZETA_CPU_ISA=avx2: this CPU has no AVX2 with FMA and F16C");
   return Isa::kAvx2;
 }
 

@@ -12,15 +12,7 @@
 namespace zeta::engine {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-absl::Status departed(const Request& request, Clock::time_point now) {
-  if (request.cancelled()) return absl::CancelledError("the client has gone");
-  if (request.deadline && now >= *request.deadline) {
-    return absl::DeadlineExceededError("the request's deadline has passed");
-  }
-  return absl::OkStatus();
-}
+absl::Status client_gone() { return absl::CancelledError("the client has gone"); }
 
 }  // namespace
 
@@ -103,9 +95,8 @@ void Engine::run_intake() {
 }
 
 absl::Status Engine::prepare(Sequence& sequence) try {
-  absl::Status status = departed(sequence.request, Clock::now());
-  if (!status.ok()) return status;
-  auto ids = encoder_.encode(sequence.request, runner_->vocab_size());
+  if (sequence.request.cancelled()) return client_gone();
+  auto ids = encoder_.encode(sequence.request, runner_->vocab_size(), runner_->max_model_len());
   if (!ids.ok()) return ids.status();
   sequence.tokens = std::move(*ids);
   return begin_completion(sequence);
@@ -136,12 +127,10 @@ void Engine::leave_queue() {
 }
 
 void Engine::drop_departed() {
-  const Clock::time_point now = Clock::now();
-  const auto gone = scheduler_.remove_if([&](const Sequence& s) { return !departed(s.request, now).ok(); });
+  const auto gone = scheduler_.remove_if([](const Sequence& s) { return s.request.cancelled(); });
   for (const auto& sequence : gone) {
     if (!sequence->cache) leave_queue();
-    absl::Status status = departed(sequence->request, now);
-    fail(*sequence, std::move(status));
+    fail(*sequence, client_gone());
   }
 }
 

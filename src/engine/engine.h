@@ -35,7 +35,7 @@ class Engine {
   ~Engine();
 
   // Thread-safe; returns at once. Every outcome reaches `output`: ResourceExhausted when max_waiting are
-  // waiting, InvalidArgument for bad parameters or a prompt too long, DeadlineExceeded, Cancelled, Internal.
+  // waiting, InvalidArgument for bad parameters, OutOfRange for a prompt too long, Cancelled, Internal.
   void submit(Request request, OutputCallback output);
 
   const EngineStats& stats() const { return stats_; }

@@ -15,6 +15,10 @@ int64_t microseconds_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
 }
 
+absl::Status no_cache(const std::exception& error) {
+  return absl::ResourceExhaustedError(fmt::format("no memory for the cache: {}", error.what()));
+}
+
 }  // namespace
 
 void Engine::run_engine() {
@@ -44,7 +48,12 @@ bool Engine::collect() {
 void Engine::admit() {
   while (std::unique_ptr<Sequence> sequence = scheduler_.admit()) {
     leave_queue();
-    sequence->cache = runner_->make_cache(sequence->max_tokens);
+    try {
+      sequence->cache = runner_->make_cache(sequence->max_tokens);
+    } catch (const std::exception& error) {
+      fail(*sequence, no_cache(error));
+      continue;
+    }
     scheduler_.run(std::move(sequence));
   }
 }
@@ -60,8 +69,7 @@ bool Engine::reserve(const Scheduler::Chunk& chunk) try {
   chunk.sequence->cache->reserve(chunk.sequence->cache->size() + static_cast<int64_t>(chunk.tokens.size()));
   return true;
 } catch (const std::exception& error) {
-  fail(*chunk.sequence,
-       absl::ResourceExhaustedError(fmt::format("no memory for the cache: {}", error.what())));
+  fail(*chunk.sequence, no_cache(error));
   return false;
 }
 

@@ -23,7 +23,9 @@ SamplingParams read_defaults(const nn::JsonObject& object) {
   constexpr double kAny = 1e9;
   SamplingParams params;
   params.temperature = object.number("temperature", 0.0, kAny, params.temperature);
-  params.top_k = object.integer("top_k", 0, int64_t{1} << 30, params.top_k);
+  if (!object.boolean("do_sample", true)) params.temperature = 0.0;
+  params.top_k = object.integer("top_k", -1, int64_t{1} << 30, params.top_k);
+  if (params.top_k == -1) params.top_k = 0;  // vLLM's folders say −1 for all
   params.top_p = object.number("top_p", 0.0, 1.0, params.top_p);
   params.min_p = object.number("min_p", 0.0, 1.0, params.min_p);
   params.repetition_penalty = object.number("repetition_penalty", 0.0, kAny, params.repetition_penalty);

@@ -1,7 +1,6 @@
 // What the engine is asked, and what it answers.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -28,7 +27,6 @@ struct TokenPrompt {
 struct Request {
   std::variant<TextPrompt, ChatPrompt, TokenPrompt> prompt;
   SamplingParams sampling;
-  std::optional<std::chrono::steady_clock::time_point> deadline;
   std::function<bool()> cancelled = [] { return false; };  // thread-safe; polled at every step
 };
 

@@ -15,7 +15,10 @@ class IoDeadline {
     at_ = Clock::now() + timeout;
     expired_ = false;
   }
-  void extend(Clock::duration more) { at_ += more; }
+  // Nothing while disarmed, as after the deadline has passed.
+  void extend(Clock::duration more) {
+    if (at_ != Clock::time_point::max()) at_ += more;
+  }
   void shorten(Clock::time_point at) {
     if (at < at_) at_ = at;
   }

@@ -36,6 +36,9 @@ asio::awaitable<void> Session::run() {
   const auto self = shared_from_this();
   while (co_await serve_one()) {
   }
+}
+
+void Session::close() {
   watch_.stop();
   error_code ignored;
   socket_.close(ignored);

@@ -23,8 +23,10 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   // With `overloaded` the first request is answered 503 and the connection closed.
   Session(asio::ip::tcp::socket socket, std::shared_ptr<const Service> service, bool overloaded);
 
-  // Serves until the connection is closed.
+  // Serves until the connection is to be closed. Throws what a handler's stream throws.
   asio::awaitable<void> run();
+  // To be called when run() has ended, however it did.
+  void close();
 
   // Cancels what has passed its deadline; called by the worker now and then.
   void sweep(IoDeadline::Clock::time_point now);

@@ -47,6 +47,7 @@ void Worker::start_session(const std::shared_ptr<Session>& session) {
   Session& started = *session;
   asio::co_spawn(context_, started.run(), [this, session](const std::exception_ptr& failure) {
     if (failure) log::error("connection failed", {{"reason", describe(failure)}});
+    session->close();
     sessions_.erase(session);
     on_close_();
   });

@@ -15,6 +15,14 @@ void require_absent(const JsonObject& object, std::string_view key) {
   if (object.has(key)) object.fail(key, "not supported");
 }
 
+// A key that is not known may change what the weights mean, or be one of ours misspelt.
+void require_known(const JsonObject& object, std::initializer_list<std::string_view> known) {
+  for (const auto& field : object.raw()) {
+    const std::string_view key = field.key();
+    if (std::find(known.begin(), known.end(), key) == known.end()) object.fail(key, "unknown key");
+  }
+}
+
 }  // namespace
 
 Quantization::Quantization(const JsonObject& config) {
@@ -54,6 +62,7 @@ void Quantization::read_compressed_tensors(const JsonObject& quantization) {
   const JsonObject groups = quantization.required_object("config_groups");
   if (groups.raw().size() != 1) quantization.fail("config_groups", "expected exactly one group");
   const JsonObject group = groups.required_object(std::string_view(groups.raw().begin()->key()));
+  require_known(group, {"targets", "weights", "format", "input_activations", "output_activations"});
   const JsonObject& with_format = group.has("format") ? group : quantization;
   with_format.one_of("format", {"pack-quantized"});
   require_absent(group, "input_activations");
@@ -68,6 +77,10 @@ void Quantization::read_compressed_tensors(const JsonObject& quantization) {
 }
 
 void Quantization::read_scheme(const JsonObject& weights) {
+  // The second line does not matter here: types and shapes are taken from the tensors themselves, the rest
+  // tells how the scales were found.
+  require_known(weights, {"num_bits", "type", "strategy", "symmetric", "dynamic", "actorder", "group_size",
+                          "scale_dtype", "zp_dtype", "block_structure", "observer", "observer_kwargs"});
   if (weights.integer("num_bits", 1, 64) != 4) weights.fail("num_bits", "not supported; expected 4");
   weights.one_of("type", {"int"}, std::string("int"));
   weights.one_of("strategy", {"group"});

@@ -6,8 +6,10 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "src/nn/json_object.h"
@@ -128,6 +130,11 @@ StoredTensors parse_safetensors_header(std::string_view header, size_t data_size
 }
 
 SafetensorsFile::SafetensorsFile(std::string path) : path_(std::move(path)) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path_, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw ModelError(fmt::format("{}: not a regular file", path_));  // a pipe would be waited for, for ever
+  }
   std::ifstream file(path_, std::ios::binary | std::ios::ate);
   if (!file) throw ModelError(fmt::format("{}: cannot open: {}", path_, std::strerror(errno)));
   const auto file_size = static_cast<uint64_t>(file.tellg());

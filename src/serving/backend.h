@@ -8,12 +8,10 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -72,7 +70,6 @@ struct InferRequest {
   std::vector<Tensor> inputs;
   Parameters parameters;
   std::vector<std::string> requested_outputs;  // empty: all
-  std::optional<std::chrono::steady_clock::time_point> deadline;
   std::shared_ptr<Cancellation> cancellation = std::make_shared<Cancellation>();
 };
 
@@ -107,6 +104,7 @@ struct ModelMetadata {
   std::vector<TensorMetadata> inputs;
   std::vector<TensorMetadata> outputs;
   bool decoupled = false;  // may answer a request with several responses
+  std::string notice;      // what whoever runs the server should know of how it was loaded; logged
 };
 
 // A figure that a model publishes under /metrics, labelled there with model and version.

@@ -69,6 +69,8 @@ void ModelRegistry::load(const std::string& name) {
                                {"version", description.source.version},
                                {"backend", description.backend},
                                {"seconds", (*model)->load_seconds()}});
+    const std::string& notice = (*model)->metadata().notice;
+    if (!notice.empty()) log::warning("model has a notice", {{"model", name}, {"notice", notice}});
   } else {
     log::error("model cannot be loaded",
                {{"model", name}, {"reason", std::string(model.status().message())}});

@@ -58,9 +58,11 @@ absl::Status apply_config(const fs::path& folder, ModelDescription& model) {
   const auto text = read_text(folder / "config.pbtxt");
   if (!text.ok()) return text.status();
   const auto config = parse_model_config(*text);
-  if (!config.ok()) return config.status();
+  if (!config.ok()) {
+    return {config.status().code(), concat(folder.string(), "/", std::string(config.status().message()))};
+  }
   if (!config->name.empty() && config->name != model.source.name) {
-    return absl::InvalidArgumentError(concat("config.pbtxt names the model '", config->name,
+    return absl::InvalidArgumentError(concat(folder.string(), "/config.pbtxt names the model '", config->name,
                                              "', expected the folder's name '", model.source.name, "'"));
   }
   model.backend = config->backend;

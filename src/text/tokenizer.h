@@ -25,6 +25,8 @@ class Tokenizer {
   absl::StatusOr<std::string> decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const;
   // Tokens, added ones included.
   int32_t vocab_size() const;
+  // No token stands for more bytes of text, so that n tokens hold at most n times as many.
+  size_t longest_token_bytes() const;
 
  private:
   struct Impl;

@@ -44,10 +44,13 @@ absl::StatusOr<std::string> only_element(const serving::Tensor& tensor) {
 
 absl::StatusOr<std::string> last_message(const std::string& messages) {
   try {
-    return std::string(json::parse(messages).as_array().back().at("content").as_string());
+    const json::value parsed = json::parse(messages);
+    const json::array& turns = parsed.as_array();
+    if (!turns.empty()) return std::string(turns.back().at("content").as_string());
   } catch (const std::exception&) {
-    return absl::InvalidArgumentError("expected 'messages' to be a JSON array of {role, content}");
+    // Said below.
   }
+  return absl::InvalidArgumentError("expected 'messages' to be a JSON array of {role, content}, not empty");
 }
 
 void take_ids(const serving::Tensor& tensor, TextRequest& parsed) {
@@ -70,6 +73,14 @@ absl::Status take_prompt(const serving::Tensor& tensor, TextRequest& parsed) {
   return absl::OkStatus();
 }
 
+std::optional<std::vector<std::string>> parse_stop(const std::string& text) {
+  try {
+    return json::value_to<std::vector<std::string>>(json::parse(text));
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+}
+
 absl::Status take_parameter(const std::string& name, const serving::Parameter& value, TextRequest& parsed) {
   const auto* number = std::get_if<int64_t>(&value);
   const auto* text = std::get_if<std::string>(&value);
@@ -78,7 +89,9 @@ absl::Status take_parameter(const std::string& name, const serving::Parameter& v
   } else if (name == "logprobs" && number != nullptr) {
     parsed.logprobs = *number;
   } else if (name == "stop" && text != nullptr) {
-    parsed.stop = json::value_to<std::vector<std::string>>(json::parse(*text));
+    auto stop = parse_stop(*text);
+    if (!stop) return absl::InvalidArgumentError("expected 'stop' to be a JSON array of strings");
+    parsed.stop = *std::move(stop);
   } else if (std::ranges::find(kIgnoredParameters, name) == std::end(kIgnoredParameters)) {
     return absl::InvalidArgumentError(concat("parameter '", name, "' is unknown or has the wrong type"));
   }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "kernels/cpu/isa.h"
 #include "src/backends/generative/generative_model.h"
 #include "src/backends/generative/load_options.h"
 #include "src/engine/llama_runner.h"
@@ -27,16 +28,20 @@ serving::ModelMetadata describe(const serving::ModelSource& source) {
           .outputs = {{"text_output", DataType::kBytes, {1}},
                       {"token_ids", DataType::kInt32, {-1}},
                       {"logprobs", DataType::kBytes, {1}}},
-          .decoupled = true};
+          .decoupled = true,
+          .notice = {}};
 }
 
 absl::StatusOr<std::unique_ptr<serving::Model>> load_model(const serving::ModelSource& source) {
+  cpu::isa();  // throws for a ZETA_CPU_ISA that no kernel could run with
   const auto options = read_load_options(source.parameters);
   if (!options.ok()) return options.status();
   auto encoder = engine::PromptEncoder::load(source.folder);
   if (!encoder.ok()) return encoder.status();
   const auto weights = std::make_shared<const nn::LlamaModel>(source.folder);
-  engine::LlamaRunnerOptions runner_options{options->max_model_len, options->num_threads};
+  const int64_t max_positions = weights->config().max_position_embeddings;
+  const int64_t max_model_len = choose_max_model_len(*options, max_positions, weights->kv_bytes_per_token());
+  const engine::LlamaRunnerOptions runner_options{max_model_len, options->num_threads};
   auto runner = engine::make_llama_runner(weights, runner_options);
   const auto limits = engine_limits(*options, runner->max_model_len(), runner->kv_bytes_per_token());
   if (!limits.ok()) return limits.status();
@@ -45,7 +50,13 @@ absl::StatusOr<std::unique_ptr<serving::Model>> load_model(const serving::ModelS
                                                  std::move(generation), *limits);
   const ModelSizes sizes{weights->resident_weight_bytes(), weights->packed_bytes_on_disk(),
                          limits->scheduler.kv_cache_tokens};
-  return std::make_unique<GenerativeModel>(describe(source), sizes, std::move(engine));
+  serving::ModelMetadata metadata = describe(source);
+  if (!options->max_model_len && max_model_len < max_positions) {
+    metadata.notice = fmt::format(
+        "max_model_len = {} instead of {}: what the default kv_cache_bytes hold; give either to have more",
+        max_model_len, max_positions);
+  }
+  return std::make_unique<GenerativeModel>(std::move(metadata), sizes, std::move(engine));
 }
 
 class GenerativeBackend : public serving::Backend {

@@ -38,7 +38,7 @@ std::vector<serving::MetricSample> GenerativeModel::metrics() const {
        count(stats.requests_waiting)},
       {"zeta_request_success_total", "Requests answered to the end", Kind::kCounter,
        count(stats.requests_finished)},
-      {"zeta_request_failure_total", "Requests refused, cancelled, expired or failed", Kind::kCounter,
+      {"zeta_request_failure_total", "Requests refused, cancelled or failed", Kind::kCounter,
        count(stats.requests_failed)},
       {"zeta_kv_cache_usage_perc", "Reserved share of the key/value cache, 0 to 1", Kind::kGauge,
        count(stats.kv_reserved_tokens) / count(sizes_.kv_cache_tokens)},

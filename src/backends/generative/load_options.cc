@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <functional>
+#include <limits>
 #include <map>
 
 namespace zeta::generative {
@@ -67,10 +68,23 @@ absl::StatusOr<LoadOptions> read_load_options(const serving::Parameters& paramet
   return options;
 }
 
+int64_t choose_max_model_len(const LoadOptions& options, int64_t max_positions, int64_t kv_bytes_per_token) {
+  if (options.max_model_len) return *options.max_model_len;
+  if (options.kv_cache_bytes) return max_positions;
+  return std::min(max_positions, kDefaultCacheBytes / kv_bytes_per_token);
+}
+
 absl::StatusOr<engine::EngineLimits> engine_limits(const LoadOptions& options, int64_t max_model_len,
                                                    int64_t kv_bytes_per_token) {
-  const int64_t one_sequence = max_model_len * kv_bytes_per_token;
-  const int64_t most = options.max_num_seqs * one_sequence;
+  int64_t one_sequence = 0, most = 0;
+  if (__builtin_mul_overflow(max_model_len, kv_bytes_per_token, &one_sequence)) {
+    return absl::InvalidArgumentError(
+        fmt::format("max_model_len = {} tokens of {} bytes of cache each are more than 2^63 bytes; lower it",
+                    max_model_len, kv_bytes_per_token));
+  }
+  if (__builtin_mul_overflow(options.max_num_seqs, one_sequence, &most)) {
+    most = std::numeric_limits<int64_t>::max();
+  }
   const int64_t by_default = std::min(most, std::max(kDefaultCacheBytes, one_sequence));
   const int64_t bytes = options.kv_cache_bytes.value_or(by_default);
   if (bytes < one_sequence) {

@@ -3,9 +3,11 @@
 //   max_num_seqs            sequences that run at once                                     32
 //   max_num_batched_tokens  tokens of one step; bounds how long a prompt stalls others     128
 //   max_queue_size          requests that wait beside those that run                       256
-//   max_model_len           tokens of prompt and completion together       max_position_embeddings
+//   max_model_len           tokens of prompt and completion together       max_position_embeddings, or
+//                           what 4 GiB of cache hold if that is less and kv_cache_bytes is not given
 //   kv_cache_bytes          memory of all caches; allocated as they fill, never exceeded but for one layer's
-//                           copy while a cache grows      what max_num_seqs can use, at most 4 GiB
+//                           copy while a cache grows      what max_num_seqs can use, at most 4 GiB (more only
+//                           for one sequence of a max_model_len that is given)
 //   num_threads             of the linear algebra                                          all cores
 #pragma once
 
@@ -30,7 +32,10 @@ struct LoadOptions {
 // InvalidArgument for an unknown name or a value out of range.
 absl::StatusOr<LoadOptions> read_load_options(const serving::Parameters& parameters);
 
-// InvalidArgument when kv_cache_bytes cannot hold one sequence of `max_model_len`.
+// The setting, else its default for a model of `max_positions` tokens.
+int64_t choose_max_model_len(const LoadOptions& options, int64_t max_positions, int64_t kv_bytes_per_token);
+
+// InvalidArgument when kv_cache_bytes, or the address space, cannot hold one sequence of `max_model_len`.
 absl::StatusOr<engine::EngineLimits> engine_limits(const LoadOptions& options, int64_t max_model_len,
                                                    int64_t kv_bytes_per_token);
 

@@ -79,7 +79,6 @@ absl::StatusOr<engine::Request> read_request(std::shared_ptr<const serving::Infe
   auto sampling = read_sampling_parameters(request->parameters, defaults);
   if (!sampling.ok()) return sampling.status();
   out.sampling = std::move(*sampling);
-  out.deadline = request->deadline;
   out.cancelled = [cancellation = request->cancellation] { return cancellation->cancelled(); };
   return out;
 }

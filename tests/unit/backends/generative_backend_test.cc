@@ -4,8 +4,10 @@
 
 #include <boost/json.hpp>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iostream>
 #include <map>
 #include <mutex>
 
@@ -228,6 +230,17 @@ TEST_F(GenerativeBackend, RefusesBadSettings) {
     EXPECT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument) << result.status();
     EXPECT_NE(result.status().message().find(text), std::string::npos) << result.status();
   }
+}
+
+// In a process of its own: the instruction set is chosen once.
+TEST_F(GenerativeBackend, AnUnknownInstructionSetFailsTheLoad) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto load = [] {
+    ::setenv("ZETA_CPU_ISA", "avx512", 1);
+    std::cerr << backend().load(source()).status();
+    std::exit(0);
+  };
+  EXPECT_EXIT(load(), ::testing::ExitedWithCode(0), "ZETA_CPU_ISA=avx512: expected scalar or avx2");
 }
 
 TEST_F(GenerativeBackend, NamesAFolderThatIsNone) {

@@ -128,6 +128,28 @@ TEST_F(EngineTest, RefusesBadPrompts) {
   EXPECT_EQ(submit(bad)->wait().status.code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(EngineTest, RefusesATextTooLongForTheContextWithoutTokenizingIt) {
+  start();
+  const size_t bound =
+      64 * PromptEncoder::load(ZETA_GOLDEN_LLAMA_DIR "/dense")->tokenizer().longest_token_bytes();
+  const auto message = [&](auto prompt) {
+    Request long_request = request();
+    long_request.prompt = std::move(prompt);
+    const auto answer = submit(long_request)->wait();
+    EXPECT_EQ(answer.status.code(), absl::StatusCode::kOutOfRange);
+    return std::string(answer.status.message());
+  };
+  const std::string text(bound + 1, 'x');
+  EXPECT_EQ(message(TextPrompt{text}),
+            "expected a prompt of at most 64 tokens (the context), which is at most " +
+                std::to_string(bound) + " bytes, got " + std::to_string(bound + 1) + " bytes");
+  EXPECT_NE(message(ChatPrompt{R"([{"role": "user", "content": ")" + text + R"("}])"}).find(" bytes, got "),
+            std::string::npos);
+  EXPECT_NE(message(TextPrompt{std::string(bound, 'x')}).find("(the context less one for the answer), got"),
+            std::string::npos)
+      << "up to the bound, tokens are counted";
+}
+
 TEST_F(EngineTest, SequencesShareStepsAndPromptsComeInChunks) {
   script->hold();
   start();
@@ -176,19 +198,6 @@ TEST_F(EngineTest, CancellationFreesTheSlot) {
   EXPECT_TRUE(next->wait().status.ok());
 }
 
-TEST_F(EngineTest, DeadlinesEndRunningAndWaitingRequests) {
-  script->max_model_len = 1 << 20;
-  start({{1, 16, 1 << 20}, 8});
-  Request endless = request({5, 6}, 1 << 19);
-  endless.deadline = std::chrono::steady_clock::now() + 80ms;
-  Request waiting = request();
-  waiting.deadline = std::chrono::steady_clock::now() + 20ms;
-  const auto running = submit(endless);
-  const auto queued = submit(waiting);
-  EXPECT_EQ(queued->wait().status.code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_EQ(running->wait().status.code(), absl::StatusCode::kDeadlineExceeded);
-}
-
 TEST_F(EngineTest, AFailingStepFailsItsSequencesOnly) {
   script->fails = [](const auto& tokens) { return tokens[0] == 9; };
   start({{4, 16, 256}, 8});
@@ -206,6 +215,14 @@ TEST_F(EngineTest, ACacheThatCannotGrowFailsItsRequestOnly) {
   EXPECT_EQ(starved->wait().status.code(), absl::StatusCode::kResourceExhausted);
   script->cache_refuses_from = INT64_MAX;
   EXPECT_TRUE(submit(request({5, 6}, 60))->wait().status.ok());
+}
+
+TEST_F(EngineTest, ACacheThatCannotBeMadeFailsItsRequestOnly) {
+  start();
+  script->has_no_caches = true;
+  EXPECT_EQ(submit(request())->wait().status.code(), absl::StatusCode::kResourceExhausted);
+  script->has_no_caches = false;
+  EXPECT_TRUE(submit(request())->wait().status.ok());
 }
 
 TEST_F(EngineTest, AThrowingListenerIsDropped) {

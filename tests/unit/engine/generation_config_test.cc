@@ -43,6 +43,16 @@ TEST_F(GenerationConfigTest, DefaultsForSampling) {
   EXPECT_EQ(config.defaults.repetition_penalty, 1.0);
 }
 
+TEST_F(GenerationConfigTest, WithoutSamplingTheTemperatureIsZero) {
+  EXPECT_EQ(read(R"({"do_sample": false, "temperature": 0.6})").defaults.temperature, 0.0);
+  EXPECT_EQ(read(R"({"temperature": 0.6})").defaults.temperature, 0.6);
+}
+
+TEST_F(GenerationConfigTest, TopKOfMinusOneIsAll) {
+  EXPECT_EQ(read(R"({"top_k": -1})").defaults.top_k, 0);
+  EXPECT_TRUE(mentions(complaint(R"({"top_k": -2})"), {"top_k"}));
+}
+
 TEST_F(GenerationConfigTest, NamesWhatIsWrong) {
   EXPECT_TRUE(
       mentions(complaint(R"({"eos_token_id": 100})"), {"generation_config.json", "eos_token_id = 100"}));

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct Script {
   std::function<int32_t(const std::vector<int32_t>&)> next = [](const auto& tokens) { return tokens.back(); };
   std::function<bool(const std::vector<int32_t>&)> fails = [](const auto&) { return false; };
   std::atomic<int64_t> cache_refuses_from{INT64_MAX};
+  std::atomic<bool> has_no_caches{false};
 
   std::atomic<int> steps{0}, live_caches{0};
   std::atomic<size_t> most_sequences{0}, most_tokens{0};
@@ -65,6 +67,7 @@ class ScriptedRunner : public ModelRunner {
       ~Counted() override { --script.live_caches; }
       Script& script;
     };
+    if (script_->has_no_caches) throw std::bad_alloc();
     auto cache = std::make_unique<Counted>(*script_);
     cache->refuses_from = script_->cache_refuses_from;
     return cache;

@@ -3,8 +3,10 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "src/http/server.h"
 #include "tests/unit/http/client.h"
@@ -34,6 +36,18 @@ class Pieces final : public BodySource {
   std::atomic<bool>& destroyed_;
 };
 
+// Fails after one piece.
+class Broken final : public BodySource {
+ public:
+  asio::awaitable<std::string> next() override {
+    if (std::exchange(begun_, true)) throw std::runtime_error("no more");
+    co_return "piece";
+  }
+
+ private:
+  bool begun_ = false;
+};
+
 struct StreamService {
   StreamService(int count, size_t size, std::chrono::milliseconds write_timeout = seconds(30)) {
     auto service = std::make_shared<Service>();
@@ -42,6 +56,12 @@ struct StreamService {
     service->router.add("GET", "/stream", [=, this](Request&) -> asio::awaitable<Response> {
       Response response;
       response.stream = std::make_unique<Pieces>(count, size, made, destroyed);
+      co_return response;
+    });
+    service->router.add("GET", "/broken", [](Request& request) -> asio::awaitable<Response> {
+      request.connection->on_abandon([](Abandonment) {});
+      Response response;
+      response.stream = std::make_unique<Broken>();
       co_return response;
     });
     port = server.listen("127.0.0.1", 0, service);
@@ -93,6 +113,16 @@ TEST(Stream, AClientThatGoesEndsIt) {
   client.close();
   EXPECT_EQ(test.server.drain(steady_clock::now() + seconds(10)), 0u);
   EXPECT_TRUE(test.destroyed);
+}
+
+TEST(Stream, ASourceThatThrowsClosesTheConnection) {
+  StreamService test(0, 0);
+  Client client(test.port);
+  const auto start = steady_clock::now();
+  client.send(get("/broken"));
+  const std::string answer = client.read_all();
+  EXPECT_TRUE(answer.ends_with("\r\n\r\n5\r\npiece\r\n")) << answer;
+  EXPECT_LT(steady_clock::now() - start, seconds(5)) << "closed, not given up by the client";
 }
 
 TEST(Stream, AClientThatStopsReadingIsDropped) {

@@ -96,6 +96,26 @@ TEST(Quantization, CompressedTensorsRefusesOtherSchemesByName) {
   EXPECT_TRUE(mentions(complaint(int4_with({"kv_cache_scheme"}, {{"num_bits", 8}})), {"kv_cache_scheme"}));
 }
 
+TEST(Quantization, CompressedTensorsRefusesUnknownKeys) {
+  EXPECT_TRUE(mentions(complaint(int4_with({"config_groups", "group_0", "weights", "num_bitz"}, 8)),
+                       {"num_bitz", "unknown key"}));
+  EXPECT_TRUE(mentions(complaint(int4_with({"config_groups", "group_0", "ignored"}, json::array{})),
+                       {"ignored", "unknown key"}));
+}
+
+TEST(Quantization, CompressedTensorsTakesWhatItsLibraryWrites) {
+  json::value whole = json::parse(kInt4);
+  json::object& group = whole.at("config_groups").at("group_0").as_object();
+  for (const char* key : {"input_activations", "output_activations"}) group[key] = nullptr;
+  group["format"] = "pack-quantized";
+  json::object& weights = group["weights"].as_object();
+  for (const char* key : {"block_structure", "actorder", "scale_dtype", "zp_dtype"}) weights[key] = nullptr;
+  weights["dynamic"] = false;
+  weights["observer"] = "minmax";
+  weights["observer_kwargs"] = json::object{};
+  EXPECT_EQ(complaint(whole), "");
+}
+
 TEST(Quantization, RefusesOtherMethodsByName) {
   EXPECT_TRUE(mentions(complaint({{"quant_method", "gptq"}}), {"gptq"}));
   EXPECT_TRUE(mentions(complaint(json::object{}), {"quant_method"}));

@@ -1,5 +1,7 @@
 #include "src/nn/safetensors.h"
 
+#include <sys/stat.h>
+
 #include <random>
 
 #include "src/nn/model_error.h"
@@ -64,6 +66,11 @@ TEST_F(Safetensors, RefusesForeignFiles) {
   EXPECT_TRUE(
       mentions(message_of<ModelError>([&] { SafetensorsFile file(path("none")); }), {"No such file"}));
   EXPECT_NE("", message_of<ModelError>([&] { SafetensorsFile file(folder_); }));
+}
+
+TEST_F(Safetensors, RefusesAPipeWithoutWaitingForIt) {
+  ASSERT_EQ(::mkfifo(path("m").c_str(), 0600), 0);
+  EXPECT_TRUE(mentions(message_of<ModelError>([&] { SafetensorsFile file(path("m")); }), {"not a regular"}));
 }
 
 TEST(SafetensorsHeader, RefusesBadEntries) {

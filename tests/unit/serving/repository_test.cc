@@ -50,6 +50,9 @@ TEST(Repository, SaysWhyAModelCannotBeLoaded) {
   EXPECT_NE(refusal("nothing").find("expected config.json"), std::string::npos);
   EXPECT_NE(refusal("nobackend").find("cannot tell the backend"), std::string::npos);
   EXPECT_NE(refusal("othername").find("expected the folder's name 'othername'"), std::string::npos);
+  folder.write("typo/config.pbtxt", "backend: echo");
+  folder.write("typo/1/echo.json", "{}");
+  EXPECT_TRUE(refusal("typo").starts_with(folder.path("typo/config.pbtxt") + " line 1: expected backend"));
 }
 
 TEST(Repository, NamesAFolderThatIsNotThere) {

@@ -68,6 +68,11 @@ TEST(Tokenizer, CountsAddedTokens) {
   EXPECT_EQ(golden_tokenizer("byte_level_split")->vocab_size(), 401);
 }
 
+TEST(Tokenizer, MeasuresItsLongestToken) {
+  EXPECT_EQ(golden_tokenizer("byte_fallback")->longest_token_bytes(), std::string("▁считает").size());
+  EXPECT_EQ(golden_tokenizer("byte_level")->longest_token_bytes(), 2 * std::string(" считает").size());
+}
+
 TEST(Tokenizer, KeepsALongRunOfSpacesWhole) {
   const auto tokenizer = golden_tokenizer("byte_level");
   const std::string text = "a" + std::string(200'000, ' ') + "b";

@@ -91,6 +91,7 @@ MODELS: dict[str, dict[str, object]] = {
     "strings": {"kind": "identity", "datatype": "BYTES"},
     "halves": {"kind": "identity", "datatype": "FP16"},
     "repeat": {"kind": "repeat", "times": 3},
+    "many": {"kind": "repeat", "times": 20_000, "datatype": "BYTES"},
     "text": {"kind": "text", "context": 64},
     "slow": {"kind": "text", "delay_ms": 50, "max_in_flight": 4},
 }

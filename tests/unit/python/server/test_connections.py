@@ -68,6 +68,19 @@ def test_a_client_that_goes_cancels_its_request(server: Server, stream: bool) ->
     server.wait_until(lambda: server.metrics()["echo_in_flight" + SLOW] == 0, "nothing is left in flight")
 
 
+def test_a_client_that_does_not_read_cancels_its_request(server: Server) -> None:
+    """20 000 answers of 64 KiB are 20 times what may wait for a client."""
+    sample = 'nv_inference_request_failure{model="many",version="1"'
+    body = json.dumps({"INPUT0": "x" * (64 << 10)}).encode()
+    head = f"POST /v2/models/many/generate_stream HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    with connect(server) as connection:
+        connection.sendall(head.encode() + body)
+        server.wait_until(
+            lambda: sum(v for name, v in server.metrics().items() if name.startswith(sample)) == 1,
+            "the backend sees the cancellation while the client holds the connection",
+        )
+
+
 def test_garbage_never_ends_the_server(server: Server) -> None:
     seed = 20_260_101
     source = random.Random(seed)

@@ -6,7 +6,7 @@ import json
 
 import httpx
 import pytest
-from server_process import Server
+from server_process import MODELS, Server
 
 
 def tensor(data: object, shape: list[int], datatype: str = "FP32", name: str = "INPUT0") -> dict[str, object]:
@@ -39,7 +39,7 @@ def test_metadata(server: Server) -> None:
 def test_repository_index(server: Server) -> None:
     index = httpx.post(server.url + "/v2/repository/index", json={"ready": True}).json()
     assert {"name": "text", "version": "1", "state": "READY"} in index
-    assert len(index) == 7
+    assert len(index) == len(MODELS)
 
 
 def test_infer_gives_every_bit_back(server: Server) -> None:
@@ -239,6 +239,9 @@ def test_generate_stream_is_server_sent_events(server: Server) -> None:
         ({}, "expected exactly one of text_input, messages and input_ids, got 0 inputs"),
         ({"text_input": "a ", "x": [1]}, "parameter 'x' must be a string, a number or a boolean"),
         ({"text_input": " w" * 65}, "expected a prompt of at most 64 tokens, got 65"),
+        ({"messages": "[]"}, "expected 'messages' to be a JSON array of {role, content}, not empty"),
+        ({"text_input": "a", "stop": "{"}, "expected 'stop' to be a JSON array of strings"),
+        ({"text_input": "a", "stop": "[1]"}, "expected 'stop' to be a JSON array of strings"),
     ],
 )
 @pytest.mark.parametrize("route", ["generate", "generate_stream"])

@@ -72,6 +72,7 @@ def test_a_bad_model_may_be_tolerated(start_server: StartServer, repository: Pat
     assert httpx.get(server.url + "/v2/health/ready").status_code == 400
     reasons = {m["name"]: m.get("reason", "") for m in httpx.post(server.url + "/v2/repository/index").json()}
     assert "field 'dynamic_batching' is not supported" in reasons["foreign"]
+    assert str(repository / "foreign/config.pbtxt") in reasons["foreign"]
     assert reasons["good"] == ""
     assert server.stop() == 0
 
@@ -90,6 +91,12 @@ def test_a_bad_model_may_be_tolerated(start_server: StartServer, repository: Pat
             2,
             "expected BACKEND,KEY=VALUE, got 'zeta'",
         ),
+        (["--exit-timeout-secs", "9223372036854775807"], 2, "expected seconds from 0.001 to 31622400 or 0"),
+        (["--idle-timeout", "nan"], 2, "--idle-timeout: expected seconds from 0.001 to 31622400, got nan"),
+        (["--read-timeout", "1e300"], 2, "--read-timeout"),
+        (["--idle-timeout", "0.0001"], 2, "--idle-timeout"),
+        (["--request-timeout", "-1"], 2, "--request-timeout"),
+        (["--http-thread-count", "1025"], 2, "--http-thread-count"),
         (["--model-repository", "/", "--log-file", "/proc/x/y"], 1, "cannot open log file '/proc/x/y'"),
     ],
 )
@@ -123,15 +130,39 @@ def test_unknown_backend_and_setting(start_server: StartServer, repository: Path
     assert "unknown backend 'onnxruntime'" in server.log
 
 
+@pytest.mark.parametrize("setting", [["--backend-config", "zeta,max_nm=4"], ["--max-num-seqs", "4"]])
+def test_a_setting_of_an_unused_backend_is_refused(repository: Path, setting: list[str]) -> None:
+    write_model(repository, "m", {})
+    done = run("--model-repository", repository, *setting)
+    assert done.returncode == 2
+    assert "is for the backend 'zeta', which no model uses; backends in use: echo" in done.stderr
+
+
 def test_a_port_in_use_is_named_with_its_flag(start_server: StartServer, repository: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = start_server("--model-repository", repository, http_port=port)
         assert server.process.wait(PATIENCE) == 1
     assert (
-        f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another port with --http-port"
-        in server.log
+        f"cannot listen on 127.0.0.1:{port}: Address already in use; "
+        "choose another with --http-address or --http-port" in server.log
     )
+
+
+def test_an_address_that_is_none_is_named_with_its_flag(repository: Path) -> None:
+    done = run("--model-repository", repository, "--http-address", "localhost")
+    assert done.returncode == 1
+    assert (
+        "cannot listen on localhost:8000: not an IP address; choose another with --http-address"
+        in done.stderr
+    )
+
+
+def test_an_empty_repository_is_named(start_server: StartServer, repository: Path) -> None:
+    server = start_server("--model-repository", repository)
+    server.wait_ready()
+    assert f"no model found in the repository repository={repository}\n" in server.log
+    assert server.stop() == 0
 
 
 def test_sigterm_finishes_what_is_under_way(start_server: StartServer, repository: Path) -> None:
