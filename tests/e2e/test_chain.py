@@ -107,9 +107,10 @@ def training_forward(run: Path) -> LlamaForCausalLM:
 @pytest.fixture(scope="module")
 def served(exported):
     precision, output, model = exported
-    with Server(model, log=output.parent / f"server-{precision}.log") as server:
+    log = output.parent / f"server-{precision}.log"
+    with Server(model, log=log) as server:
         yield server, model
-        assert server.stop() == 0, server.log.read_text()
+        assert server.stop() == 0, log.read_text()
 
 
 def test_greedy_tokens_are_equal_in_training_transformers_and_server(trained, served):
