@@ -19,6 +19,7 @@ from bigram import bigram_perplexity
 from completion import complete
 from corpus import HELD_OUT, standard_library, training_arguments
 from curve import draw, read_metric, sparkline
+from held_out import scored_blocks
 
 EXAMPLES = Path(__file__).resolve().parent.parent
 PROMPT = 'def read_lines(path, encoding="utf-8"):\n    """Return the lines of a text file."""\n    with open('
@@ -60,7 +61,8 @@ def train(place: Path, data: Path, minutes: float) -> Path:
         return output
     command = ["deepspeed", str(EXAMPLES / "train.py"), "--config", str(EXAMPLES / "ds_config.json"),
                "--zeta_params", ZETA_PARAMS, "--data", str(data), "--output", str(output),
-               "--max-minutes", str(minutes), "--resume"]  # fmt: skip
+               "--max-minutes", str(minutes), "--eval-tokens", "0", "--eval-every", "300",
+               "--resume"]  # fmt: skip
     run(command, **ranks)
     (output / "finished").touch()
     return output
@@ -71,8 +73,7 @@ def compare(place: Path, data: Path, output: Path) -> None:
     from zeta.data import TokenShards
 
     shards = TokenShards(str(data))
-    tokens = {split: shards.tokens(split) for split in ("train", "validation")}
-    bigram = bigram_perplexity(tokens["train"], tokens["validation"], shards.manifest.vocab_size)
+    bigram = bigram_perplexity(shards.tokens("train"), scored_blocks(shards, output), shards.vocab_size)
     _, losses = read_metric(output / "metrics.jsonl", "loss")
     _, validation = read_metric(output / "metrics.jsonl", "validation_loss")
     perplexity = float(np.exp(validation[-1]))
