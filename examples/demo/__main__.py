@@ -19,10 +19,12 @@ from bigram import bigram_perplexity
 from completion import complete
 from corpus import HELD_OUT, standard_library, training_arguments
 from curve import draw, read_metric, sparkline
+from held_out import scored_blocks
 
 EXAMPLES = Path(__file__).resolve().parent.parent
 PROMPT = 'def read_lines(path, encoding="utf-8"):\n    """Return the lines of a text file."""\n    with open('
 ZETA_PARAMS = "use_flash_attn=true, bitlinear_precision=4bit"
+RESULTS = ("data", "run", "loss.png", "perplexity.json", "zeta-demo", "server.log")
 
 
 def heading(text: str) -> None:
@@ -36,8 +38,17 @@ def run(command: list[str], **environment: str) -> None:
     if done.returncode != 0:
         sys.exit(
             f"demo: {command[0]} failed with exit code {done.returncode}; what it said stands above; "
-            "--fresh begins anew"
+            "the same command goes on from there, --fresh begins anew"
         )
+
+
+def remove_results(place: Path) -> None:
+    """Remove what the demo made in `place`, and nothing else."""
+    for path in (place / name for name in RESULTS):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def prepare(place: Path) -> Path:
@@ -60,10 +71,25 @@ def train(place: Path, data: Path, minutes: float) -> Path:
         return output
     command = ["deepspeed", str(EXAMPLES / "train.py"), "--config", str(EXAMPLES / "ds_config.json"),
                "--zeta_params", ZETA_PARAMS, "--data", str(data), "--output", str(output),
-               "--max-minutes", str(minutes), "--resume"]  # fmt: skip
+               "--max-minutes", str(minutes), "--eval-tokens", "0", "--eval-every", "300",
+               "--resume"]  # fmt: skip
     run(command, **ranks)
+    final_loss(output)  # a run that was stopped has none
     (output / "finished").touch()
     return output
+
+
+def final_loss(output: Path) -> float:
+    """The validation loss with which a run ends that was not cut short; without one the demo ends."""
+    metrics = output / "metrics.jsonl"
+    steps, _ = read_metric(metrics, "loss")
+    measured, losses = read_metric(metrics, "validation_loss")
+    if not measured or measured[-1] != steps[-1]:
+        sys.exit(
+            f"demo: {metrics} does not end with a validation loss: training was cut short; "
+            "the same command goes on with it, --fresh begins anew"
+        )
+    return losses[-1]
 
 
 def compare(place: Path, data: Path, output: Path) -> None:
@@ -71,11 +97,9 @@ def compare(place: Path, data: Path, output: Path) -> None:
     from zeta.data import TokenShards
 
     shards = TokenShards(str(data))
-    tokens = {split: shards.tokens(split) for split in ("train", "validation")}
-    bigram = bigram_perplexity(tokens["train"], tokens["validation"], shards.manifest.vocab_size)
+    bigram = bigram_perplexity(shards.tokens("train"), scored_blocks(shards, output), shards.vocab_size)
+    perplexity = float(np.exp(final_loss(output)))
     _, losses = read_metric(output / "metrics.jsonl", "loss")
-    _, validation = read_metric(output / "metrics.jsonl", "validation_loss")
-    perplexity = float(np.exp(validation[-1]))
     picture = place / "loss.png"
     draw(output / "metrics.jsonl", picture)
     print(f"loss {losses[0]:.2f} {sparkline(losses)} {losses[-1]:.2f}   ({picture})")
@@ -115,11 +139,13 @@ def main() -> None:
         "--place", type=Path, default=Path("demo"), help="folder for all results (default: demo)"
     )
     parser.add_argument("--minutes", type=float, default=10, help="time to train (default: 10)")
-    parser.add_argument("--fresh", action="store_true", help="begin anew, removing what --place holds")
+    parser.add_argument(
+        "--fresh", action="store_true", help=f"begin anew, removing {', '.join(RESULTS)} of --place"
+    )
     arguments = parser.parse_args()
     place = arguments.place.resolve()
     if arguments.fresh:
-        shutil.rmtree(place, ignore_errors=True)
+        remove_results(place)
     place.mkdir(parents=True, exist_ok=True)
 
     began = time.monotonic()

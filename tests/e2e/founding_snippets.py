@@ -1,13 +1,17 @@
 """The founding document's snippets, as they stand there, in whatever environment runs this file."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    free_port = str(probe.getsockname()[1])
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1",
-                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}.items():  # fmt: skip
+                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port}.items():  # fmt: skip
     os.environ.setdefault(name, value)
 
 import deepspeed

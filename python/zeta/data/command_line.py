@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from zeta.byte_size import byte_size
 from zeta.data.errors import DataError
-from zeta.data.options import PrepareOptions, available_cpus, parse_size
+from zeta.data.options import PrepareOptions, available_cpus
 from zeta.data.prepare import prepare
 from zeta.data.progress import Progress
 from zeta.data.selection import Selection
@@ -59,7 +60,7 @@ def _options(given: argparse.Namespace) -> PrepareOptions:
         validation_fraction=PrepareOptions.validation_fraction if fraction is None else fraction,
         validation_inputs=given.validation_input or (),
         selection=Selection(given.include, given.exclude),
-        max_file_size=parse_size(given.max_file_size),
+        max_file_size=given.max_file_size,
         num_cpus=given.num_cpus,
         seed=given.seed,
         overwrite=given.overwrite,
@@ -111,7 +112,13 @@ def _add_places(command: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="leave out these files and folders, besides hidden ones, __pycache__ and node_modules",
     )
-    add("--max-file-size", default="64MiB", metavar="SIZE", help="skip larger files (default %(default)s)")
+    add(
+        "--max-file-size",
+        type=byte_size,
+        default="64MiB",
+        metavar="SIZE",
+        help="skip larger files (default %(default)s)",
+    )
 
 
 def _add_tokenizer(command: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +10,6 @@ from zeta.data.errors import DataError
 from zeta.data.selection import Selection
 
 TRAIN = "train"
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:iB|B)?|B)?", re.IGNORECASE)
 
 
 def available_cpus() -> int:
@@ -51,16 +49,3 @@ class PrepareOptions:
             raise DataError(f"expected at least 1 CPU, got {self.num_cpus}")
         if not self.inputs:
             raise DataError("expected at least one input")
-
-
-def parse_size(text: str) -> int:
-    """Bytes: ``1048576``, ``1024K``, ``1M`` and ``1MiB`` are the same.
-
-    Raises:
-        DataError: it is no such size, or zero.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    size = int(float(match[1]) * 1024 ** " KMGT".index((match[2] or " ").upper())) if match else 0
-    if size < 1:
-        raise DataError(f"expected a size such as 512KiB or 64MiB, got {text!r}")
-    return size

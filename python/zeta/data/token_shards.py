@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy
 
-from zeta.data.blocks import Blocks, count_blocks, cut_blocks
+from zeta.data.blocks import Blocks, cut_blocks
 from zeta.data.errors import DataError
 from zeta.data.local_store import LocalStore
 from zeta.data.manifest import NAME, Manifest
@@ -80,11 +80,6 @@ class TokenShards:
             DataError: there is no such split, or a shard is missing, truncated or foreign.
         """
         return map_tokens(self._store, self.manifest.of_split(split), self._cache / f"{split}.int32")
-
-    def num_blocks(self, split: str, seq_len: int) -> int:
-        """How many blocks an epoch of ``split`` has, all ranks together."""
-        self.manifest.of_split(split)
-        return count_blocks(self.manifest.tokens[split], seq_len)
 
     def blocks(
         self,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 import signal
 import sys
 from pathlib import Path
 
+from zeta.byte_size import byte_size
 from zeta.export.errors import ExportError
-
-_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,23 +53,16 @@ def _parser() -> argparse.ArgumentParser:
         "--group-size",
         type=int,
         metavar="N",
-        help="inputs that share a 4bit scale; default: as trained, or 128",
+        help="inputs that share a scale, for 4bit only; default: as trained, or 128",
     )
     parser.add_argument(
         "--dtype", help="of what is not packed: float32, bfloat16, float16; default: as trained"
     )
     parser.add_argument(
-        "--max-shard-size", type=_size, default="5GB", metavar="SIZE", help="of one file; default: 5GB"
+        "--max-shard-size", type=byte_size, default="5GB", metavar="SIZE", help="of one file; default: 5GB"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a model folder")
     return parser
-
-
-def _size(text: str) -> int:
-    match = re.fullmatch(r"(\d+)\s*([KMG]I?B)?", text.strip().upper())
-    if not match or int(match[1]) == 0:
-        raise argparse.ArgumentTypeError(f"expected a size such as 500MB or 5GB, got {text!r}")
-    return int(match[1]) * _UNITS[match[2] or ""]
 
 
 if __name__ == "__main__":

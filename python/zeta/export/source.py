@@ -55,8 +55,9 @@ def open_source(path: Path) -> Source:
     """
     folder = _resolve(path)
     config = read_json(folder / "config.json")
-    if "quantization_config" in config:
-        method = config["quantization_config"].get("quant_method")
+    packing = config.pop("quantization_config", None)
+    if packing is not None:
+        method = packing.get("quant_method") if isinstance(packing, dict) else packing
         raise ExportError(f"{folder}: is packed already ({method}); export the checkpoint it was made from")
     if (folder / "zeta.json").exists():
         return _open_checkpoint(folder, config)

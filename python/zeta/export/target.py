@@ -33,10 +33,9 @@ def choose_target(
     """Complete what the user left open (None) with what `source` was trained with.
 
     Raises:
-        ExportError: the wish contradicts the training, or names no precision there is.
+        ExportError: the wish contradicts the training or itself, or names no precision there is.
     """
     precision = precision or source.precision
-    group_size = group_size or source.group_size
     if precision not in PRECISIONS:
         raise ExportError(f"expected precision to be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if source.precision not in (NONE, precision):
@@ -44,6 +43,10 @@ def choose_target(
             f"{source.folder}: was trained for {source.precision}, asked for {precision}; leave the "
             f"precision out, or train with bitlinear_precision={precision}"
         )
+    if group_size is None:
+        group_size = source.group_size
+    elif precision != INT4:
+        raise ExportError(f"group_size {group_size} was asked for, but only {INT4} has one, not {precision}")
     if source.precision == INT4 and group_size != source.group_size:
         raise ExportError(
             f"{source.folder}: was trained with group_size {source.group_size}, asked for {group_size}"

@@ -3,27 +3,11 @@ from pathlib import Path
 import pytest
 
 from zeta.data.command_line import main
-from zeta.data.errors import DataError
-from zeta.data.options import parse_size
 from zeta.data.progress import duration
 
 
 def prepare(*arguments: object) -> int:
     return main(["prepare", "--tokenizer", "train", *map(str, arguments)])
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("1", 1), ("1024K", 2**20), ("1MiB", 2**20), ("1.5 mb", 3 * 2**19), ("2G", 2**31), ("10B", 10)],
-)
-def test_size(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "0", "-1", "x", "1X", "0x10", "1 M M"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(DataError, match="expected a size such as"):
-        parse_size(text)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (61, "1 min 01 s"), (3725, "1 h 02 min")])

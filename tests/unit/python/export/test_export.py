@@ -149,6 +149,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda c: edit_json(c / "config.json", quantization_config={"quant_method": "bitnet"}),
         r"is packed already \(bitnet\)",
     ),
+    "packed, says a word": (
+        lambda c: edit_json(c / "config.json", quantization_config="x"),
+        r"is packed already \(x\)",
+    ),
     "truncated zeta.json": (lambda c: truncate(c / "zeta.json"), "zeta.json: not valid JSON"),
     "foreign zeta.json": (lambda c: (c / "zeta.json").write_text("{}"), "zeta.json: has no 'precision'"),
     "unknown dtype": (
@@ -194,8 +198,25 @@ def test_precision_must_be_the_trained_one(checkpoint: Path, tmp_path: Path, ask
 
 
 def test_group_size_must_be_the_trained_one(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="trained with group_size 128, asked for 64"):
-        export(checkpoint, tmp_path / "out", group_size=64)
+    for asked in (0, 64):
+        with pytest.raises(ExportError, match=f"trained with group_size 128, asked for {asked}"):
+            export(checkpoint, tmp_path / "out", group_size=asked)
+
+
+@pytest.mark.parametrize(
+    ("precision", "group_size", "message"),
+    [
+        ("4bit", 0, "expected group_size to be a positive multiple of 8, got 0"),
+        ("1.58bit", 128, "group_size 128 was asked for, but only 4bit has one, not 1.58bit"),
+        (None, 128, "group_size 128 was asked for, but only 4bit has one, not none"),
+    ],
+)
+def test_group_size_must_mean_something(
+    tmp_path: Path, precision: str | None, group_size: int, message: str
+) -> None:
+    source = hugging_face_folder(tmp_path / "source")
+    with pytest.raises(ExportError, match=message):
+        export(source, tmp_path / "out", precision, group_size=group_size)
 
 
 def test_out_must_not_hold_the_checkpoint(checkpoint: Path) -> None:

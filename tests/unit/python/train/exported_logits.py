@@ -5,6 +5,7 @@
 exports RUN to OUT and compares the two on DATA's validation split, on a GPU if there is one.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def training_model(run: Path) -> LlamaForCausalLM:
     """The model as training's forward had it: weights cast to its dtype, quantised in each forward."""
     source = open_source(run)
     config = AutoConfig.from_pretrained(source.folder)
-    config._attn_implementation = "zeta"
+    flash = json.loads((source.folder / "zeta.json").read_text())["use_flash_attn"]
+    config._attn_implementation = "zeta" if flash else "sdpa"
     model = LlamaForCausalLM(config)
     weights = {name: source.seen(name) for name in source.weights.shapes}
     rotary = {name: buffer.clone() for name, buffer in model.model.rotary_emb.named_buffers()}
