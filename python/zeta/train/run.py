@@ -16,7 +16,7 @@ from zeta.train.feed import Feed
 from zeta.train.loop import Loop
 from zeta.train.manifest import RunManifest, check_resumable
 from zeta.train.model import build_model, count_parameters, model_config, parameter_groups
-from zeta.train.output import choose_output
+from zeta.train.output import open_run_folder
 from zeta.train.plan import Plan, make_plan
 from zeta.train.precision import choose_dtype
 from zeta.train.progress import Progress
@@ -63,8 +63,8 @@ class _Run:
             self._feed = Feed(self._shards, "train", seq_len, micro_batch, ranks, options.seed)
             self._evaluator = Evaluator(self._shards, seq_len, micro_batch, options.eval_tokens, ranks)
         with ranks.together():
-            output = choose_output(options.output, options.resume) if ranks.is_main else None
-        self._output: Path = ranks.share(output)
+            self._folder = open_run_folder(options.output, options.resume) if ranks.is_main else None
+        self._output: Path = ranks.share(self._folder and self._folder.path)
         self._checkpoints = Checkpoints(self._output / "checkpoints", ranks, options.keep)
         self._counters = Counters()
 
