@@ -1,11 +1,13 @@
 """What is left of a run that is killed, stopped, out of space, or diverging. One or two ranks, tiny model."""
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
 
 import pytest
+import torch
 from rank_processes import start
 from tiny_run import arguments, records, wait_for_step
 
@@ -95,3 +97,31 @@ def test_a_truncated_checkpoint_is_named(tmp_path: Path, config: Path, shards: P
     errors = [line for line in job.output().splitlines() if line.startswith("train: error:")]
     assert len(errors) == 1 and str(folder) in errors[0], job.output()
     assert "Traceback" not in job.output()
+
+
+class Payload:
+    """Unpickled by a reader that trusts its file, it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self._folder),)
+
+
+@pytest.mark.parametrize("file", ["*model_states.pt", "*optim_states.pt"])
+def test_a_checkpoint_that_names_code_is_refused_and_runs_nothing(
+    tmp_path: Path, config: Path, shards: Path, file: str
+) -> None:
+    output, proof = tmp_path / "run", tmp_path / "proof"
+    assert start(arguments(config, shards, output, "--steps", "1"), tmp_path, world_size=1).wait() == [0]
+    (planted,) = (output / "checkpoints" / "step-000001").glob(file)
+    content = torch.load(planted, weights_only=False)
+    torch.save(content | {"planted": Payload(proof)}, planted)
+    job = start(arguments(config, shards, output, "--steps", "2", "--resume"), tmp_path, world_size=1)
+    assert job.wait() == [1], job.output()
+    errors = [line for line in job.output().splitlines() if line.startswith("train: error:")]
+    assert errors == [
+        f"train: error: cannot resume, {planted} names code that no checkpoint needs; refused"
+    ], job.output()
+    assert not proof.exists() and "Traceback" not in job.output()
