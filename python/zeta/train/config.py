@@ -29,12 +29,13 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def requested_dtype(config: dict[str, Any]) -> str | None:
-    """The dtype that the configuration file itself asks for: `bf16`, `fp16`, or None if it leaves it open."""
-    for dtype in ("bf16", "fp16"):
-        section = config.get(dtype)
-        if isinstance(section, dict) and section.get("enabled") is True:
+    """The dtype that the configuration file itself asks for: `bf16`, `fp16`, `fp32` by `bf16.enabled: false`,
+    or None if it leaves it open."""
+    enabled = {dtype: config.get(dtype, {}).get("enabled") for dtype in ("bf16", "fp16")}
+    for dtype, value in enabled.items():
+        if value is True:
             return dtype
-    return None
+    return "fp32" if enabled["bf16"] is False else None
 
 
 def complete_config(config: dict[str, Any], dtype: str, lr: float | None) -> dict[str, Any]:

@@ -84,10 +84,32 @@ def test_completing_leaves_the_original_alone() -> None:
     [
         ("fp32", {}, "fp32"),
         ("bf16", {}, "bf16"),
-        ("fp32", {"bf16": {"enabled": True}}, "bf16"),
-        ("bf16", {"fp16": {"enabled": True}}, "fp16"),
-        ("fp32", {"bf16": {"enabled": False}}, "fp32"),
+        ("auto", {"bf16": {"enabled": True}}, "bf16"),
+        ("auto", {"fp16": {"enabled": True}}, "fp16"),
+        ("auto", {"bf16": {"enabled": False}}, "fp32"),
+        ("auto", {"bf16": {"enabled": False}, "fp16": {"enabled": True}}, "fp16"),
+        ("bf16", {"bf16": {"enabled": True}}, "bf16"),
+        ("fp32", {"bf16": {"enabled": False}, "fp16": {"enabled": False}}, "fp32"),
     ],
 )
-def test_the_file_wins_over_the_chosen_dtype(choice: str, config: dict[str, Any], dtype: str) -> None:
+def test_the_dtype_is_what_the_file_or_the_parameters_ask_for(
+    choice: str, config: dict[str, Any], dtype: str
+) -> None:
     assert choose_dtype(choice, config) == dtype
+
+
+@pytest.mark.parametrize(
+    ("choice", "config", "words"),
+    [
+        ("fp32", {"bf16": {"enabled": True}}, ["dtype=fp32", "bf16.enabled", "asks for bf16"]),
+        ("bf16", {"fp16": {"enabled": True}}, ["dtype=bf16", "fp16.enabled", "asks for fp16"]),
+        ("bf16", {"bf16": {"enabled": False}}, ["dtype=bf16", "bf16.enabled", "asks for fp32"]),
+    ],
+)
+def test_a_contradiction_about_the_dtype_is_refused(
+    choice: str, config: dict[str, Any], words: list[str]
+) -> None:
+    with pytest.raises(TrainError) as caught:
+        choose_dtype(choice, config)
+    for word in words:
+        assert word in str(caught.value)
