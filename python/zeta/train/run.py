@@ -147,6 +147,8 @@ class _Run:
             params.group_size,
             params.use_flash_attn,
             self._dtype,
+            self._options.seed,
+            self._feed.seq_len,
             self._ranks.world_size,
             self._shards.manifest.fingerprint,
             self._counters.step,
