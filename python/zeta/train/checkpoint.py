@@ -87,7 +87,7 @@ class Checkpoints:
             with self._ranks.together():
                 if self._ranks.is_main:
                     _remove(temporary)
-            raise TrainError(f"could not save {final}: {error}; {self.last_good()}") from error
+            raise TrainError(f"could not save {final}: {error}") from error
         return final
 
     def last_good(self) -> str:

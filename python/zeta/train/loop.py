@@ -7,7 +7,7 @@ from collections.abc import Callable
 import deepspeed
 import torch
 
-from zeta.train.errors import DivergedError
+from zeta.train.errors import TrainError
 from zeta.train.evaluate import Evaluator, perplexity
 from zeta.train.feed import Feed
 from zeta.train.memory import peak_memory_bytes
@@ -49,8 +49,8 @@ class Loop:
         """Returns None at a limit, or why it stopped before one; the last state is saved either way.
 
         Raises:
-            DivergedError: the loss is not finite; nothing of it is saved.
-            TrainError: a checkpoint could not be written.
+            TrainError: the loss is not finite, and nothing of it is saved; or a checkpoint or the metrics
+                could not be written.
         """
         stopped = False
         while not stopped and self._progress() < 1.0:
@@ -111,8 +111,11 @@ class Loop:
             record |= {"validation_loss": loss, "perplexity": perplexity(loss)}
         logs = evaluates or self._due(self._plan.log_every)
         if self._recorder is not None:
-            self._recorder.observe(record, logs)
+            self._recorder.show(record)
         if logs:
+            with self._ranks.together():
+                if self._recorder is not None:
+                    self._recorder.keep(record)
             self._throughput.reset()
         return False
 
@@ -121,7 +124,7 @@ class Loop:
         keys = ("loss",) if self._engine.fp16_enabled() else ("loss", "grad_norm")
         bad = next((key for key in keys if not math.isfinite(record[key])), None)
         if bad is not None:
-            raise DivergedError(
+            raise TrainError(
                 f"{bad} is {record[bad]} at step {record['step']}: training diverged; lower --lr "
                 f"(now {record['lr']:.2e}) or raise --warmup-steps"
             )

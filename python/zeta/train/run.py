@@ -10,7 +10,7 @@ import deepspeed
 from zeta.train.arguments import Options
 from zeta.train.checkpoint import Checkpoints
 from zeta.train.config import check_config, complete_config, read_config
-from zeta.train.errors import DivergedError, TrainError
+from zeta.train.errors import TrainError
 from zeta.train.evaluate import Evaluator
 from zeta.train.feed import Feed
 from zeta.train.loop import Loop
@@ -77,7 +77,8 @@ class _Run:
             self._feed.seek(position)
         steps_per_epoch = self._feed.blocks_per_epoch / self._engine.train_batch_size()
         plan = make_plan(self._options, self._config, steps_per_epoch)
-        recorder = self._open_recorder(plan) if self._ranks.is_main else None
+        with self._ranks.together():
+            recorder = self._open_recorder(plan) if self._ranks.is_main else None
         loop = Loop(
             self._engine, self._feed, self._evaluator, plan, self._counters, self._ranks, recorder, self._save
         )
@@ -85,7 +86,7 @@ class _Run:
         try:
             reason = loop.run()
             status = "KILLED" if reason else "FINISHED"
-        except DivergedError as error:
+        except TrainError as error:
             raise TrainError(f"{error}; {self._checkpoints.last_good()}") from error
         finally:
             if recorder is not None:

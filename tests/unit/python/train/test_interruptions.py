@@ -70,6 +70,28 @@ def test_no_space_for_a_checkpoint_names_the_last_good_one(
     assert "Traceback" not in job.output()
 
 
+def test_no_space_for_metrics_ends_all_ranks_and_names_the_last_good_checkpoint(
+    tmp_path: Path, config: Path, shards: Path
+) -> None:
+    output = tmp_path / "run"
+    assert start(arguments(config, shards, output, "--steps", "5"), tmp_path).wait() == [0, 0]
+    more = arguments(config, shards, output, "--steps", "20", "--save-every", "0", "--resume")
+    # Room for what the file has and one record and a half: the second of them is cut short.
+    size = (output / "metrics.jsonl").stat().st_size
+    job = start(more, tmp_path, largest_file=size + int(1.5 * size / 5))
+    assert job.wait() == [1, 1], job.output()
+    errors = [line for line in job.output().splitlines() if "error" in line]
+    assert errors == [
+        f"train: error: {output / 'metrics.jsonl'}: File too large; the last good checkpoint is "
+        f"{output / 'checkpoints' / 'step-000005'}"
+    ], job.output()
+    assert "Traceback" not in job.output()
+
+    again = start(arguments(config, shards, output, "--steps", "8", "--resume"), tmp_path)
+    assert again.wait() == [0, 0], again.output()
+    assert [record["step"] for record in records(output)] == list(range(1, 9))
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, config: Path, shards: Path) -> None:
     output = tmp_path / "run"
     settings = json.loads(config.read_text()) | {"gradient_clipping": 0.0}
