@@ -1,6 +1,7 @@
 """The training loop: steps, and what happens between them."""
 
 import math
+import signal
 import time
 from collections.abc import Callable
 
@@ -45,17 +46,20 @@ class Loop:
         self._throughput = Throughput()
         self._begin = time.monotonic() - counters.seconds
 
-    def run(self) -> str | None:
-        """Returns None at a limit, or why it stopped before one; the last state is saved either way.
+    def run(self) -> signal.Signals | None:
+        """Returns None at a limit, or what stopped it before; the last state is saved either way.
+
+        A step that a stop kept from being evaluated and logged is so first, when the run goes on.
 
         Raises:
             TrainError: the loss is not finite, and nothing of it is saved; or a checkpoint or the metrics
                 could not be written.
         """
-        stopped = False
+        counters = self._counters
+        stopped = counters.unlogged is not None and self._observe(counters.unlogged)
         while not stopped and self._progress() < 1.0:
-            record, stopped = self._step()
-            stopped = stopped or self._observe(record)
+            counters.unlogged, stopped = self._step()
+            stopped = stopped or self._observe(counters.unlogged)
             if stopped or self._progress() >= 1.0 or self._due(self._plan.save_every):
                 self._save()
         return self._stop_reason() if stopped else None
@@ -117,6 +121,7 @@ class Loop:
                 if self._recorder is not None:
                     self._recorder.keep(record)
             self._throughput.reset()
+        self._counters.unlogged = None
         return False
 
     def _check_finite(self, record: dict[str, float]) -> None:
@@ -144,6 +149,6 @@ class Loop:
     def _asked_to_stop(self) -> bool:
         return self._stop.reason() is not None
 
-    def _stop_reason(self) -> str:
+    def _stop_reason(self) -> signal.Signals:
         reasons = self._ranks.gather(self._stop.reason())
         return next(reason for reason in reasons if reason is not None)

@@ -1,6 +1,7 @@
 """One training run, from a parsed command line to its last checkpoint."""
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ from zeta.train.recorder import Recorder
 from zeta.train.sources import open_shards
 from zeta.train.state import Counters, pack_state, unpack_state
 
+_REASONS = {signal.SIGHUP: "the end of the deepspeed command"}
 
-def run(options: Options) -> None:
-    """Trains as `options` say. Every rank of the job calls this.
+
+def run(options: Options) -> signal.Signals | None:
+    """Trains as `options` say. Every rank of the job calls this; returns what stopped it early, if anything.
 
     Raises:
         TrainError: a mistake of the caller's, the same on every rank.
@@ -35,11 +38,12 @@ def run(options: Options) -> None:
     config = read_config(options.config)
     ranks = join_ranks()
     try:
-        _Run(options, config, ranks).train()
+        stop = _Run(options, config, ranks).train()
     except TrainError:
         leave_ranks()
         raise
     leave_ranks()
+    return stop
 
 
 class _Run:
@@ -68,7 +72,7 @@ class _Run:
         self._checkpoints = Checkpoints(self._output / "checkpoints", ranks, options.keep)
         self._counters = Counters()
 
-    def train(self) -> None:
+    def train(self) -> signal.Signals | None:
         resumed = self._find_checkpoint()
         self._engine = self._build_engine()
         if resumed is not None:
@@ -84,15 +88,18 @@ class _Run:
         )
         status = "FAILED"
         try:
-            reason = loop.run()
-            status = "KILLED" if reason else "FINISHED"
+            stop = loop.run()
+            status = "KILLED" if stop else "FINISHED"
         except TrainError as error:
             raise TrainError(f"{error}; {self._checkpoints.last_good()}") from error
         finally:
             if recorder is not None:
                 recorder.close(status)
         if self._ranks.is_main:
-            self._say(f"stopped by {reason}; go on with --resume" if reason else "finished")
+            self._say(
+                f"stopped by {_REASONS.get(stop, stop.name)}; go on with --resume" if stop else "finished"
+            )
+        return stop
 
     def _find_checkpoint(self) -> Path | None:
         """The checkpoint that `--resume` goes on from; None to begin anew."""
@@ -129,7 +136,7 @@ class _Run:
         }
         progress = Progress(plan.limits)
         progress.note("train: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
-        return Recorder(self._output, self._counters.step, facts, progress)
+        return Recorder(self._output, self._counters.logged, facts, progress)
 
     def _save(self) -> None:
         state = pack_state(self._counters, self._feed.position)
