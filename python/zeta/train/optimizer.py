@@ -18,16 +18,18 @@ _ADAM = {
     "adam_w_mode",
     "fp32_optimizer_states",
 }  # What DeepSpeed takes out before the optimizer.
+_TESTED = ("adam", "adamw", "adagrad", "lion", "muon")
 _NUMBERS = ("lr", "eps", "weight_decay")
 _MUP = {"muadam": "MuAdam", "muadamw": "MuAdamW", "musgd": "MuSGD"}
 
 
-def check_optimizer(section: dict[str, Any], offloads: bool) -> None:
+def check_optimizer(section: dict[str, Any], offloads: bool, allows_untested: bool) -> None:
     """Refuses an optimizer that DeepSpeed does not have, and a parameter that the optimizer does not take.
 
     Args:
         section: with its key `params`.
         offloads: whether the optimizer's state lies in the host's memory.
+        allows_untested: whether the file allows an optimizer that DeepSpeed has not tested under ZeRO.
 
     Raises:
         TrainError: names the key or the type, and the nearest that there is.
@@ -41,6 +43,10 @@ def check_optimizer(section: dict[str, Any], offloads: bool) -> None:
             "optimizer.params.max_grad_norm: clip with gradient_clipping, a key of the whole file"
         )
     _check_keys("optimizer.params", params, _parameters(name, params, offloads))
+    if name.lower() not in _TESTED and not allows_untested:
+        raise TrainError(
+            f"optimizer.type {name} is not tested under ZeRO: zero_allow_untested_optimizer allows it"
+        )
     for key in _NUMBERS:
         value = params.get(key, 0.0)
         if isinstance(value, bool) or not isinstance(value, (int, float)):

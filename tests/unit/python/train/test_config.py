@@ -81,6 +81,7 @@ def test_names_what_is_wrong_with_the_file(tmp_path: Path, text: str | None, wor
         ({"type": "AdamW", "params": {"lr": "1e-3"}}, ["optimizer.params.lr", "number", "'1e-3'"]),
         ({"type": "AdamW", "params": {"max_grad_norm": 1.0}}, ["max_grad_norm", "gradient_clipping"]),
         ({"type": "MuSGD"}, ["mup", "not installed"]),
+        ({"type": "SGD"}, ["SGD", "zero_allow_untested_optimizer"]),
     ],
 )
 def test_names_what_the_optimizer_does_not_take(optimizer: dict[str, Any], words: list[str]) -> None:
@@ -103,7 +104,7 @@ def test_names_what_the_optimizer_does_not_take(optimizer: dict[str, Any], words
     ],
 )
 def test_accepts_what_an_optimizer_takes(optimizer: dict[str, Any]) -> None:
-    check({**BASE, "optimizer": optimizer})
+    check({**BASE, "optimizer": optimizer, "zero_allow_untested_optimizer": True})
 
 
 def test_adam_is_pytorchs_unless_the_file_says_otherwise() -> None:
