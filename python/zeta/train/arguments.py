@@ -11,6 +11,13 @@ from typing import NoReturn
 from zeta.train.params import ZetaParams, parse_zeta_params, zeta_params_table
 from zeta.train.presets import PRESETS
 
+_EXIT_CODES = """exit codes:
+  0    finished
+  1    a mistake, named on standard error
+  2    a wrong command line
+  128+ stopped, saved, and to be gone on with by --resume: 143 by SIGTERM, 130 by SIGINT, 129 by the end
+       of the deepspeed command"""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -67,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="train.py",
         description="Trains a Llama language model under DeepSpeed ZeRO-3.",
-        epilog="keys of --zeta_params:\n" + zeta_params_table(),
+        epilog=f"keys of --zeta_params:\n{zeta_params_table()}\n\n{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -10,6 +10,9 @@ from typing import Any
 import deepspeed
 import torch
 from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
+from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+from deepspeed.runtime.zero.config import ZeroStageEnum
+from torch.serialization import safe_globals
 
 from zeta.train.durable import replace_text, sync, sync_tree
 from zeta.train.errors import RankError, TrainError
@@ -17,6 +20,7 @@ from zeta.train.ranks import Ranks
 
 _NAME = re.compile(r"step-\d{6,}")
 _STATE = "zeta"
+_CLASSES = (DynamicLossScaler, LossScaler, ZeroStageEnum)  # What DeepSpeed pickles beside plain data.
 
 
 class Checkpoints:
@@ -83,7 +87,7 @@ class Checkpoints:
             with self._ranks.together():
                 if self._ranks.is_main:
                     _remove(temporary)
-            raise TrainError(f"could not save {final}: {error}; {self.last_good()}") from error
+            raise TrainError(f"could not save {final}: {error}") from error
         return final
 
     def last_good(self) -> str:
@@ -118,7 +122,8 @@ class Checkpoints:
 
 
 class _FileEngine(TorchCheckpointEngine):
-    """How DeepSpeed reads and writes its files: through to the disk, and with errors of ours.
+    """How DeepSpeed reads and writes its files: through to the disk, without running code that a file names,
+    and with errors of ours.
 
     DeepSpeed passes barriers between the files it writes, so a rank that raised would leave the others waiting
     there: `save` keeps the first error for `raise_error`.
@@ -140,8 +145,11 @@ class _FileEngine(TorchCheckpointEngine):
 
     def load(self, path: str, map_location: Any = None) -> Any:
         try:
-            return super().load(path, map_location)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            with safe_globals(list(_CLASSES)):
+                return torch.load(path, map_location=map_location, weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise RankError(f"cannot resume, {path} names code that no checkpoint needs; refused") from error
+        except (OSError, RuntimeError, EOFError) as error:
             reason = str(error).splitlines()[0].split(". ")[0]
             raise RankError(f"cannot resume, {path} is not readable: {reason}") from error
 

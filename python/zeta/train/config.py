@@ -1,12 +1,12 @@
 """DeepSpeed's configuration file: read, completed, and checked by DeepSpeed itself."""
 
 import copy
-import difflib
 import json
 from pathlib import Path
 from typing import Any
 
 from zeta.train.errors import TrainError
+from zeta.train.nearest import nearest
 
 _SECTIONS = ("zero_optimization", "optimizer", "scheduler", "bf16", "fp16")
 _DEFAULT_OPTIMIZER = {"type": "AdamW", "params": {"lr": 1e-3, "betas": [0.9, 0.95], "weight_decay": 0.1}}
@@ -25,16 +25,20 @@ def read_config(path: Path) -> dict[str, Any]:
     for key in _SECTIONS:
         if not isinstance(config.get(key, {}), dict):
             raise TrainError(f"--config {path}: {key} must be a JSON object, got {config[key]!r}")
+    params = config.get("optimizer", {}).get("params", {})
+    if not isinstance(params, dict):
+        raise TrainError(f"--config {path}: optimizer.params must be a JSON object, got {params!r}")
     return config
 
 
 def requested_dtype(config: dict[str, Any]) -> str | None:
-    """The dtype that the configuration file itself asks for: `bf16`, `fp16`, or None if it leaves it open."""
-    for dtype in ("bf16", "fp16"):
-        section = config.get(dtype)
-        if isinstance(section, dict) and section.get("enabled") is True:
+    """The dtype that the configuration file itself asks for: `bf16`, `fp16`, `fp32` by `bf16.enabled: false`,
+    or None if it leaves it open."""
+    enabled = {dtype: config.get(dtype, {}).get("enabled") for dtype in ("bf16", "fp16")}
+    for dtype, value in enabled.items():
+        if value is True:
             return dtype
-    return None
+    return "fp32" if enabled["bf16"] is False else None
 
 
 def complete_config(config: dict[str, Any], dtype: str, lr: float | None) -> dict[str, Any]:
@@ -48,8 +52,7 @@ def complete_config(config: dict[str, Any], dtype: str, lr: float | None) -> dic
         config["bf16"] = {**config.get("bf16", {}), "enabled": True}
     optimizer = config.setdefault("optimizer", copy.deepcopy(_DEFAULT_OPTIMIZER))
     params = optimizer.setdefault("params", {})
-    offloads = "offload_optimizer" in config.get("zero_optimization", {})
-    if str(optimizer.get("type")).lower() in ("adam", "adamw") and not offloads:
+    if str(optimizer.get("type")).lower() in ("adam", "adamw") and not _offloads(config):
         params.setdefault("torch_adam", True)
     if lr is not None:
         params["lr"] = lr
@@ -60,9 +63,12 @@ def check_config(config: dict[str, Any], path: Path) -> int:
     """Has DeepSpeed parse `config` for this job's world size; returns the micro-batch size of a rank.
 
     Raises:
-        TrainError: what DeepSpeed refuses, a key that DeepSpeed never looks at, or a ZeRO stage other than 3.
+        TrainError: what DeepSpeed refuses, a key that DeepSpeed never looks at, an optimizer that it does not
+            have, or a ZeRO stage other than 3.
     """
     from deepspeed.runtime.config import DeepSpeedConfig, DeepSpeedConfigError
+
+    from zeta.train.optimizer import check_optimizer
 
     watched = _Watched(config)
     try:
@@ -71,12 +77,21 @@ def check_config(config: dict[str, Any], path: Path) -> int:
         raise TrainError(f"--config {path}: {_first_line(error)}") from error
     for key in config:
         if key not in watched.read:
-            raise TrainError(f"--config {path}: DeepSpeed knows no key {key!r}{_nearest(key, watched.read)}")
+            raise TrainError(f"--config {path}: DeepSpeed knows no key {key!r}{nearest(key, watched.read)}")
     if parsed.zero_optimization_stage != 3:
         raise TrainError(
             f"--config {path}: expected zero_optimization.stage 3, got {parsed.zero_optimization_stage}"
         )
+    try:
+        allows_untested = bool(config.get("zero_allow_untested_optimizer"))
+        check_optimizer(config["optimizer"], _offloads(config), allows_untested)
+    except TrainError as error:
+        raise TrainError(f"--config {path}: {error}") from error
     return parsed.train_micro_batch_size_per_gpu
+
+
+def _offloads(config: dict[str, Any]) -> bool:
+    return "offload_optimizer" in config.get("zero_optimization", {})
 
 
 class _Watched(dict[str, Any]):
@@ -97,11 +112,6 @@ class _Watched(dict[str, Any]):
     def get(self, key: str, default: Any = None) -> Any:
         self.read.add(key)
         return super().get(key, default)
-
-
-def _nearest(key: str, known: set[str]) -> str:
-    match = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
-    return f"; did you mean {match[0]}?" if match else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -11,7 +11,3 @@ class TrainError(Exception):
 
 class RankError(TrainError):
     """A TrainError that only this rank has met: the others learn of it when they lose their connection."""
-
-
-class DivergedError(TrainError):
-    """The loss or the gradients are no longer finite; the state of the run is of no use."""

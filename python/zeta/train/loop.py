@@ -1,13 +1,14 @@
 """The training loop: steps, and what happens between them."""
 
 import math
+import signal
 import time
 from collections.abc import Callable
 
 import deepspeed
 import torch
 
-from zeta.train.errors import DivergedError
+from zeta.train.errors import TrainError
 from zeta.train.evaluate import Evaluator, perplexity
 from zeta.train.feed import Feed
 from zeta.train.memory import peak_memory_bytes
@@ -45,17 +46,20 @@ class Loop:
         self._throughput = Throughput()
         self._begin = time.monotonic() - counters.seconds
 
-    def run(self) -> str | None:
-        """Returns None at a limit, or why it stopped before one; the last state is saved either way.
+    def run(self) -> signal.Signals | None:
+        """Returns None at a limit, or what stopped it before; the last state is saved either way.
+
+        A step that a stop kept from being evaluated and logged is so first, when the run goes on.
 
         Raises:
-            DivergedError: the loss is not finite; nothing of it is saved.
-            TrainError: a checkpoint could not be written.
+            TrainError: the loss is not finite, and nothing of it is saved; or a checkpoint or the metrics
+                could not be written.
         """
-        stopped = False
+        counters = self._counters
+        stopped = counters.unlogged is not None and self._observe(counters.unlogged)
         while not stopped and self._progress() < 1.0:
-            record, stopped = self._step()
-            stopped = stopped or self._observe(record)
+            counters.unlogged, stopped = self._step()
+            stopped = stopped or self._observe(counters.unlogged)
             if stopped or self._progress() >= 1.0 or self._due(self._plan.save_every):
                 self._save()
         return self._stop_reason() if stopped else None
@@ -111,9 +115,13 @@ class Loop:
             record |= {"validation_loss": loss, "perplexity": perplexity(loss)}
         logs = evaluates or self._due(self._plan.log_every)
         if self._recorder is not None:
-            self._recorder.observe(record, logs)
+            self._recorder.show(record)
         if logs:
+            with self._ranks.together():
+                if self._recorder is not None:
+                    self._recorder.keep(record)
             self._throughput.reset()
+        self._counters.unlogged = None
         return False
 
     def _check_finite(self, record: dict[str, float]) -> None:
@@ -121,7 +129,7 @@ class Loop:
         keys = ("loss",) if self._engine.fp16_enabled() else ("loss", "grad_norm")
         bad = next((key for key in keys if not math.isfinite(record[key])), None)
         if bad is not None:
-            raise DivergedError(
+            raise TrainError(
                 f"{bad} is {record[bad]} at step {record['step']}: training diverged; lower --lr "
                 f"(now {record['lr']:.2e}) or raise --warmup-steps"
             )
@@ -141,6 +149,6 @@ class Loop:
     def _asked_to_stop(self) -> bool:
         return self._stop.reason() is not None
 
-    def _stop_reason(self) -> str:
+    def _stop_reason(self) -> signal.Signals:
         reasons = self._ranks.gather(self._stop.reason())
         return next(reason for reason in reasons if reason is not None)

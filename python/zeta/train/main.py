@@ -12,14 +12,15 @@ from zeta.train.errors import RankError, TrainError
 def main(argv: Sequence[str] | None = None) -> int:
     """Trains as the command line says and returns the exit code.
 
-    0: finished, or stopped by SIGTERM or SIGINT after saving. 1: a mistake of the caller's, printed as one
-    line on each machine. 2: a wrong command line. A defect of ours ends with a traceback and code 1.
+    0: finished. 1: a mistake of the caller's, printed as one line on each machine; a defect of ours ends with
+    a traceback and 1. 2: a wrong command line. 128 + the number of what stopped it, after saving: SIGTERM 143,
+    SIGINT 130, the end of the deepspeed command 129, as of SIGHUP.
     """
     try:
         options = parse_arguments(argv)
         from zeta.train.run import run  # Late, so that --help and a wrong flag need no torch.
 
-        run(options)
+        stop = run(options)
     except TrainError as error:
         if isinstance(error, RankError) or os.environ.get("LOCAL_RANK", "0") == "0":
             print(f"train: error: {error}", file=sys.stderr, flush=True)
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
             sys.stderr.flush()
         os._exit(1)  # Threads that wait for lost ranks would hold up a plain exit.
-    return 0
+    return 0 if stop is None else 128 + stop
 
 
 def _lost_a_rank(error: Exception) -> bool:

@@ -9,17 +9,8 @@ from transformers import LlamaConfig
 
 from zeta.train.errors import TrainError
 
-_FIXED = ("precision", "group_size", "dtype", "world_size", "data")
-_SHAPE = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-    "tie_word_embeddings",
-)
+_FIXED = ("precision", "group_size", "dtype", "seed", "seq_len", "world_size", "data")
+_COSMETIC = {"_name_or_path", "architectures", "dtype", "transformers_version", "use_cache"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +21,8 @@ class RunManifest:
     group_size: int
     use_flash_attn: bool
     dtype: str
+    seed: int
+    seq_len: int
     world_size: int
     data: str
     step: int
@@ -41,7 +34,7 @@ class RunManifest:
 
 
 def check_resumable(checkpoint: Path, now: RunManifest, config: LlamaConfig, universal: bool) -> None:
-    """Refuses to go on from a checkpoint whose weights or data mean something else in this run.
+    """Refuses to go on from a checkpoint whose weights, or place in the data, mean something else in this run.
 
     Args:
         universal: DeepSpeed loads a universal checkpoint, which fits any number of ranks.
@@ -51,15 +44,16 @@ def check_resumable(checkpoint: Path, now: RunManifest, config: LlamaConfig, uni
     """
     try:
         before = json.loads((checkpoint / "zeta.json").read_text(encoding="utf-8"))
-        shape = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+        model = LlamaConfig.from_dict(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise TrainError(f"cannot resume from {checkpoint}: {error}") from error
-    for key in _SHAPE:
-        _check_same(checkpoint, key, shape.get(key), getattr(config, key))
     for key in _FIXED:
         if key == "world_size" and universal:
             continue
         _check_same(checkpoint, key, before.get(key), getattr(now, key))
+    shapes = model.to_dict(), config.to_dict()
+    for key in sorted(shapes[1].keys() - _COSMETIC):
+        _check_same(checkpoint, key, *(shape.get(key) for shape in shapes))
 
 
 def _check_same(checkpoint: Path, key: str, before: object, now: object) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 
 import deepspeed
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.activations import ACT2FN
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from zeta.train.errors import TrainError
+from zeta.train.nearest import nearest
 from zeta.train.params import ZetaParams
 from zeta.train.precision import TORCH_DTYPE
 from zeta.train.presets import PRESETS
@@ -27,6 +30,16 @@ _OVERRIDES = {
     "intermediate_size": "intermediate_size",
     "tie_embeddings": "tie_word_embeddings",
 }
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "max_position_embeddings",
+)
+_OLD_KEYS = ("torch_dtype", "rope_theta", "rope_scaling")  # Still read by transformers, no longer written.
 
 
 def model_config(model: str, params: ZetaParams, vocab_size: int, eos_token_id: int | None) -> LlamaConfig:
@@ -35,7 +48,7 @@ def model_config(model: str, params: ZetaParams, vocab_size: int, eos_token_id: 
     A named model has room for exactly one training example; a `config.json` keeps its own limit.
 
     Raises:
-        TrainError: no such model, or a shape that does not fit together.
+        TrainError: no such model, a key or a value that is no Llama's, or a shape that does not fit together.
     """
     values = _preset(model, params) if model in PRESETS else _read_llama_config(Path(model), vocab_size)
     values |= {"bos_token_id": None, "eos_token_id": eos_token_id, "pad_token_id": None}
@@ -46,6 +59,7 @@ def model_config(model: str, params: ZetaParams, vocab_size: int, eos_token_id: 
     _check_heads(values)
     config = LlamaConfig(**values)
     _check_groups(config, params)
+    _check_biases(config, params)
     limit = config.max_position_embeddings
     if (params.seq_len or 0) > limit:
         raise TrainError(
@@ -137,11 +151,33 @@ def _read_llama_config(path: Path, vocab_size: int) -> dict[str, Any]:
         raise TrainError(f"--model {path}: not a transformers config.json: {error}") from error
     if model_type != "llama":
         raise TrainError(f"--model {path}: expected model_type llama, got {model_type}")
-    if values.get("vocab_size", vocab_size) < vocab_size:
+    known = {*LlamaConfig().to_dict(), *_OLD_KEYS}
+    for key in values:
+        if key not in known:
+            raise TrainError(f"--model {path}: a Llama's config.json has no key {key!r}{nearest(key, known)}")
+    config = _llama_config(path, values)
+    if config.vocab_size < vocab_size and "vocab_size" in values:
         raise TrainError(
             f"--model {path}: its vocab_size {values['vocab_size']} is below the data's {vocab_size}"
         )
-    return LlamaConfig().to_dict() | {"head_dim": None} | values
+    own = {key: values.get(key) for key in ("head_dim", "num_key_value_heads")}  # None follows the shape.
+    own |= {"vocab_size": values.get("vocab_size", vocab_size)}
+    return config.to_dict() | own
+
+
+def _llama_config(path: Path, values: dict[str, Any]) -> LlamaConfig:
+    """transformers' reading of `values`, which checks their types."""
+    for key in _SIZES:
+        if isinstance(values.get(key), int) and values[key] < 1:
+            raise TrainError(f"--model {path}: {key} must be at least 1, got {values[key]}")
+    try:
+        config = LlamaConfig(**values)
+    except (StrictDataclassError, KeyError, TypeError, ValueError) as error:
+        raise TrainError(f"--model {path}: {' '.join(str(error).split())}") from error
+    if config.hidden_act not in ACT2FN:
+        hint = nearest(config.hidden_act, ACT2FN)
+        raise TrainError(f"--model {path}: there is no hidden_act {config.hidden_act!r}{hint}")
+    return config
 
 
 def _check_heads(values: dict[str, Any]) -> None:
@@ -173,3 +209,10 @@ def _check_groups(config: LlamaConfig, params: ZetaParams) -> None:
             precision = f"bitlinear_precision={params.bitlinear_precision}"
             fix = ": change it or group_size" if params.bitlinear_precision == "4bit" else ""
             raise TrainError(f"{precision} needs {name} divisible by {multiple}, got {size}{fix}")
+
+
+def _check_biases(config: LlamaConfig, params: ZetaParams) -> None:
+    """Readers of ternary weights multiply a bias by the weights' scale, so an export would refuse it."""
+    for key in ("attention_bias", "mlp_bias"):
+        if getattr(config, key) and params.bitlinear_precision == "1.58bit":
+            raise TrainError(f"bitlinear_precision=1.58bit allows no biases: set {key} to false in --model")

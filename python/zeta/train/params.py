@@ -1,13 +1,13 @@
 """`--zeta_params`: what Zeta adds to a DeepSpeed run, as one `key=value, key=value` list."""
 
 import dataclasses
-import difflib
 import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from zeta.train.errors import TrainError
+from zeta.train.nearest import nearest
 
 Precision = Literal["none", "1.58bit", "4bit"]
 DtypeChoice = Literal["auto", "fp32", "bf16"]
@@ -52,7 +52,8 @@ def parse_zeta_params(text: str) -> ZetaParams:
         if not equals:
             raise TrainError(f"--zeta_params: expected key=value, got {item!r}")
         if key not in fields:
-            raise TrainError(f"--zeta_params: unknown key {key!r}{_nearest(key, fields)}")
+            hint = nearest(key, fields) or f"; the keys are {', '.join(sorted(fields))}"
+            raise TrainError(f"--zeta_params: unknown key {key!r}{hint}")
         if key in values:
             raise TrainError(f"--zeta_params: {key} is given twice")
         values[key] = _convert(key, value, types[key], fields[key].metadata["minimum"])
@@ -69,12 +70,6 @@ def zeta_params_table() -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join("  " + line.rstrip() for line in lines)
-
-
-def _nearest(key: str, known: typing.Iterable[str]) -> str:
-    names = sorted(known)
-    match = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-    return f"; did you mean {match[0]}?" if match else f"; the keys are {', '.join(names)}"
 
 
 def _plain(hint: Any) -> Any:

@@ -6,6 +6,7 @@ import torch
 
 from zeta.train.accelerator import on_gpu
 from zeta.train.config import requested_dtype
+from zeta.train.errors import TrainError
 
 TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -13,15 +14,22 @@ TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.floa
 def choose_dtype(choice: str, config: dict[str, Any]) -> str:
     """Returns `fp32`, `bf16` or `fp16`.
 
-    DeepSpeed's file wins if it asks for one; then `choice` (zeta_params' `dtype`); then, for `auto`, bf16 on
-    a device with bf16 matrix instructions and fp32 elsewhere, where emulated bf16 is several times slower.
+    What DeepSpeed's file or `choice` (zeta_params' `dtype`) asks for; where both leave it open, bf16 on a
+    device with bf16 matrix instructions and fp32 elsewhere, where emulated bf16 is several times slower.
+
+    Raises:
+        TrainError: the two ask for different ones.
     """
     requested = requested_dtype(config)
-    if requested is not None:
-        return requested
-    if choice != "auto":
-        return choice
-    return "bf16" if _fast_bf16() else "fp32"
+    if choice == "auto":
+        return requested or ("bf16" if _fast_bf16() else "fp32")
+    if requested not in (None, choice):
+        section = "fp16" if requested == "fp16" else "bf16"
+        raise TrainError(
+            f"--zeta_params: dtype={choice} contradicts {section}.enabled of --config, which asks for "
+            f"{requested}: leave one of them out"
+        )
+    return choice
 
 
 def _fast_bf16() -> bool:

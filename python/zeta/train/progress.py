@@ -12,13 +12,13 @@ _BAR_WIDTH = 24
 class Progress:
     """One line that is redrawn on a terminal, and one line every `interval` seconds elsewhere.
 
-    A silent one (`stream=None`) serves the ranks that do not print.
+    A stream that fails, a closed pipe or a full disk, is written to no more: training goes on without it.
     """
 
-    def __init__(self, limits: Limits, stream: TextIO | None = sys.stderr, interval: float = 10.0) -> None:
+    def __init__(self, limits: Limits, stream: TextIO = sys.stderr, interval: float = 10.0) -> None:
         self._limits = limits
-        self._stream = stream
-        self._terminal = stream is not None and stream.isatty()
+        self._stream: TextIO | None = stream
+        self._terminal = stream.isatty()
         self._interval = interval
         self._next_line = 0.0
         self._begin: tuple[float, float] | None = None
@@ -36,20 +36,25 @@ class Progress:
         )
         if self._terminal:
             filled = round(done * _BAR_WIDTH)
-            self._stream.write(f"\r\x1b[K[{'█' * filled}{' ' * (_BAR_WIDTH - filled)}] {text}")
+            self._write(f"\r\x1b[K[{'█' * filled}{' ' * (_BAR_WIDTH - filled)}] {text}")
         else:
-            self._stream.write(text + "\n")
-        self._stream.flush()
+            self._write(text + "\n")
 
     def note(self, text: str) -> None:
         """Prints a line of its own, above the bar."""
-        if self._stream is not None:
-            self._stream.write(("\r\x1b[K" if self._terminal else "") + text + "\n")
-            self._stream.flush()
+        self._write(("\r\x1b[K" if self._terminal else "") + text + "\n")
 
     def close(self) -> None:
-        if self._terminal and self._stream is not None:
-            self._stream.write("\n")
+        if self._terminal:
+            self._write("\n")
+
+    def _write(self, text: str) -> None:
+        try:
+            if self._stream is not None:
+                self._stream.write(text)
+                self._stream.flush()
+        except OSError:
+            self._stream = None
 
     def _of_steps(self) -> str:
         return f"/{self._limits.steps}" if self._limits.steps is not None else ""

@@ -9,15 +9,19 @@ from zeta.train.tracking import MlflowTracker
 
 
 class Recorder:
-    """Passes records on; each is a flat dictionary of numbers with a `step`."""
+    """Passes records on; each is a flat dictionary of numbers with a `step`.
+
+    Raises:
+        TrainError: `metrics.jsonl` cannot be read or written, here and in `keep`.
+    """
 
     def __init__(self, output: Path, step: int, params: dict[str, Any], progress: Progress) -> None:
         self._file = MetricsFile(output / "metrics.jsonl", step)
         self._tracker = MlflowTracker(output.name, params)
         self.progress = progress
 
-    def observe(self, record: dict[str, float], logs: bool) -> None:
-        """Shows a step on the screen and, where `logs`, keeps its record."""
+    def show(self, record: dict[str, float]) -> None:
+        """Shows a step on the screen."""
         step = int(record["step"])
         self.progress.update(
             step, record["seconds"], record["loss"], record["lr"], record["tokens_per_second"]
@@ -27,9 +31,11 @@ class Recorder:
                 f"step {step}: validation loss {record['validation_loss']:.4f}, "
                 f"perplexity {record['perplexity']:.2f}"
             )
-        if logs:
-            self._file.write(record)
-            self._tracker.log(step, {key: value for key, value in record.items() if key != "step"})
+
+    def keep(self, record: dict[str, float]) -> None:
+        """Writes a step's record to the file and to MLflow."""
+        self._file.write(record)
+        self._tracker.log(int(record["step"]), {key: value for key, value in record.items() if key != "step"})
 
     def close(self, status: str) -> None:
         """`status` is MLflow's: FINISHED, KILLED or FAILED."""

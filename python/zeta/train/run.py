@@ -1,6 +1,7 @@
 """One training run, from a parsed command line to its last checkpoint."""
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ import deepspeed
 from zeta.train.arguments import Options
 from zeta.train.checkpoint import Checkpoints
 from zeta.train.config import check_config, complete_config, read_config
-from zeta.train.errors import DivergedError, TrainError
+from zeta.train.errors import TrainError
 from zeta.train.evaluate import Evaluator
 from zeta.train.feed import Feed
 from zeta.train.loop import Loop
 from zeta.train.manifest import RunManifest, check_resumable
 from zeta.train.model import build_model, count_parameters, model_config, parameter_groups
-from zeta.train.output import choose_output
+from zeta.train.output import open_run_folder
 from zeta.train.plan import Plan, make_plan
 from zeta.train.precision import choose_dtype
 from zeta.train.progress import Progress
@@ -25,9 +26,11 @@ from zeta.train.recorder import Recorder
 from zeta.train.sources import open_shards
 from zeta.train.state import Counters, pack_state, unpack_state
 
+_REASONS = {signal.SIGHUP: "the end of the deepspeed command"}
 
-def run(options: Options) -> None:
-    """Trains as `options` say. Every rank of the job calls this.
+
+def run(options: Options) -> signal.Signals | None:
+    """Trains as `options` say. Every rank of the job calls this; returns what stopped it early, if anything.
 
     Raises:
         TrainError: a mistake of the caller's, the same on every rank.
@@ -35,11 +38,12 @@ def run(options: Options) -> None:
     config = read_config(options.config)
     ranks = join_ranks()
     try:
-        _Run(options, config, ranks).train()
+        stop = _Run(options, config, ranks).train()
     except TrainError:
         leave_ranks()
         raise
     leave_ranks()
+    return stop
 
 
 class _Run:
@@ -63,12 +67,12 @@ class _Run:
             self._feed = Feed(self._shards, "train", seq_len, micro_batch, ranks, options.seed)
             self._evaluator = Evaluator(self._shards, seq_len, micro_batch, options.eval_tokens, ranks)
         with ranks.together():
-            output = choose_output(options.output, options.resume) if ranks.is_main else None
-        self._output: Path = ranks.share(output)
+            self._folder = open_run_folder(options.output, options.resume) if ranks.is_main else None
+        self._output: Path = ranks.share(self._folder and self._folder.path)
         self._checkpoints = Checkpoints(self._output / "checkpoints", ranks, options.keep)
         self._counters = Counters()
 
-    def train(self) -> None:
+    def train(self) -> signal.Signals | None:
         resumed = self._find_checkpoint()
         self._engine = self._build_engine()
         if resumed is not None:
@@ -77,21 +81,25 @@ class _Run:
             self._feed.seek(position)
         steps_per_epoch = self._feed.blocks_per_epoch / self._engine.train_batch_size()
         plan = make_plan(self._options, self._config, steps_per_epoch)
-        recorder = self._open_recorder(plan) if self._ranks.is_main else None
+        with self._ranks.together():
+            recorder = self._open_recorder(plan) if self._ranks.is_main else None
         loop = Loop(
             self._engine, self._feed, self._evaluator, plan, self._counters, self._ranks, recorder, self._save
         )
         status = "FAILED"
         try:
-            reason = loop.run()
-            status = "KILLED" if reason else "FINISHED"
-        except DivergedError as error:
+            stop = loop.run()
+            status = "KILLED" if stop else "FINISHED"
+        except TrainError as error:
             raise TrainError(f"{error}; {self._checkpoints.last_good()}") from error
         finally:
             if recorder is not None:
                 recorder.close(status)
         if self._ranks.is_main:
-            self._say(f"stopped by {reason}; go on with --resume" if reason else "finished")
+            self._say(
+                f"stopped by {_REASONS.get(stop, stop.name)}; go on with --resume" if stop else "finished"
+            )
+        return stop
 
     def _find_checkpoint(self) -> Path | None:
         """The checkpoint that `--resume` goes on from; None to begin anew."""
@@ -128,7 +136,7 @@ class _Run:
         }
         progress = Progress(plan.limits)
         progress.note("train: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
-        return Recorder(self._output, self._counters.step, facts, progress)
+        return Recorder(self._output, self._counters.logged, facts, progress)
 
     def _save(self) -> None:
         state = pack_state(self._counters, self._feed.position)
@@ -147,6 +155,8 @@ class _Run:
             params.group_size,
             params.use_flash_attn,
             self._dtype,
+            self._options.seed,
+            self._feed.seq_len,
             self._ranks.world_size,
             self._shards.manifest.fingerprint,
             self._counters.step,

@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 from zeta.data import TokenShards
+from zeta.data.standard_library import LEFT_OUT, standard_library
 from zeta.train.errors import TrainError
 from zeta.train.ranks import Ranks
 
@@ -28,7 +28,7 @@ def open_shards(uri: str | None, ranks: Ranks) -> TokenShards:
 
 def _prepare_standard_library() -> None:
     """Runs `zeta.data prepare`, which does nothing when its output is complete."""
-    source = sysconfig.get_path("stdlib")
+    source = standard_library()
     print(
         f"train: no --data given: preparing Python's standard library ({source}) into ./{_DEFAULT_FOLDER}",
         file=sys.stderr,
@@ -40,7 +40,11 @@ def _prepare_standard_library() -> None:
         "zeta.data",
         "prepare",
         "--input",
-        source,
+        str(source),
+        "--include",
+        "*.py",
+        "--exclude",
+        *LEFT_OUT,
         "--output",
         str(_DEFAULT_FOLDER),
         "--tokenizer",

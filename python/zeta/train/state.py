@@ -11,11 +11,20 @@ from zeta.train.feed import Position
 
 @dataclass
 class Counters:
-    """What a run has done so far, over all ranks; `seconds` of wall time, resumed runs included."""
+    """What a run has done so far, over all ranks; `seconds` of wall time, resumed runs included.
+
+    `unlogged` is the record of the last step if a stop came before it was evaluated and logged.
+    """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    unlogged: dict[str, float] | None = None
+
+    @property
+    def logged(self) -> int:
+        """The last step whose record may be in the metrics."""
+        return self.step if self.unlogged is None else self.step - 1
 
 
 def pack_state(counters: Counters, position: Position) -> dict[str, Any]:

@@ -17,19 +17,19 @@ class StopRequest:
     """
 
     def __init__(self) -> None:
-        self._reason: str | None = None
+        self._reason: signal.Signals | None = None
         self._runner = _runner_process()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
-    def reason(self) -> str | None:
-        """Why the run should stop, or None."""
+    def reason(self) -> signal.Signals | None:
+        """The signal that asks the run to stop, or None; SIGHUP says that the deepspeed command has ended."""
         if self._reason is None and self._runner is not None and not self._runner.is_running():
-            self._reason = "the deepspeed command has ended"
+            self._reason = signal.SIGHUP
         return self._reason
 
     def _on_signal(self, number: int, frame: object) -> None:
-        self._reason = signal.Signals(number).name
+        self._reason = signal.Signals(number)
 
 
 def _runner_process() -> psutil.Process | None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -53,8 +54,12 @@ def start(
     world_size: int = 2,
     largest_file: int | None = None,
     port: int | None = None,
+    prepare: Callable[[], None] | None = None,
 ) -> Job:
-    """Starts the ranks of one run in `folder`; none may write a file above `largest_file` bytes."""
+    """Starts the ranks of one run in `folder`; none may write a file above `largest_file` bytes.
+
+    `prepare`, a function of a module, is called in each before it trains.
+    """
     port = port or _free_port()
     logs = [folder / f"rank{rank}.log" for rank in range(world_size)]
     processes = []
@@ -68,7 +73,9 @@ def start(
             "MASTER_PORT": str(port),
         }
         processes.append(
-            context().Process(target=_rank, args=(argv, str(folder), str(log), variables, largest_file))
+            context().Process(
+                target=_rank, args=(argv, str(folder), str(log), variables, largest_file, prepare)
+            )
         )
         processes[-1].start()
     return Job(processes, logs)
@@ -81,7 +88,12 @@ def _free_port() -> int:
 
 
 def _rank(
-    argv: list[str], folder: str, log: str, variables: dict[str, str], largest_file: int | None
+    argv: list[str],
+    folder: str,
+    log: str,
+    variables: dict[str, str],
+    largest_file: int | None,
+    prepare: Callable[[], None] | None,
 ) -> None:
     if largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
@@ -92,4 +104,6 @@ def _rank(
     os.dup2(descriptor, 2)
     from zeta.train import main
 
+    if prepare is not None:
+        prepare()
     sys.exit(main(argv))

@@ -40,6 +40,8 @@ def _foreign_checkpoint(folder: Path) -> list[str]:
         (_model(model_type="bert"), {}, ["config.json", "bert", "llama"]),
         (_model(), {}, ["config.json", "vocab_size 16", "257"]),
         (_model(vocab_size=257, max_position_embeddings=8), {}, ["seq_len ≤ 8", "32"]),
+        (_model(hiden_size=64), {}, ["config.json", "'hiden_size'", "did you mean hidden_size?"]),
+        (_model(hidden_size="256"), {}, ["config.json", "hidden_size", "expected int", "'256'"]),
         ([], {"num_heads": 3, "hidden_size": 64}, ["num_heads", "divide", "3", "64"]),
         ([], {"num_kv_heads": 3}, ["num_kv_heads", "3"]),
         ([], {"num_heads": 1, "hidden_size": 512}, ["head size ≤ 256", "512"]),

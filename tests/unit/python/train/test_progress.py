@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 from zeta.train.progress import Progress
@@ -30,3 +31,14 @@ def test_redraws_one_line_on_a_terminal() -> None:
     assert "\n" not in stream.getvalue()
     last = stream.getvalue().split("\r")[-1]
     assert "50%" in last and "00:00 left" in last
+
+
+def test_a_full_disk_behind_the_screen_does_not_end_training() -> None:
+    with open("/dev/full", "w", buffering=1) as full:
+        progress = Progress(Limits(200, None), full, interval=0.0)
+        for step in (1, 2):
+            progress.update(step, 1.0, 2.5, 1e-3, 12345.0)
+        progress.note("a note")
+        progress.close()
+        with contextlib.suppress(OSError):
+            full.close()

@@ -1,6 +1,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from zeta.train import TrainError
 from zeta.train.metrics import MetricsFile
 
 
@@ -29,3 +32,22 @@ def test_a_record_is_on_disk_when_written(tmp_path: Path) -> None:
     metrics.write({"step": 1})
     assert steps(tmp_path / "metrics.jsonl") == [1]
     metrics.close()
+
+
+@pytest.mark.parametrize(
+    "line", ["Traceback (most recent call last):", "3", '{"loss": 1.0}', '{"step": "x"}']
+)
+def test_a_foreign_line_is_named_and_nothing_is_dropped(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
+    before = path.read_text()
+    with pytest.raises(TrainError, match=f"{path}: line 2"):
+        MetricsFile(path, 1)
+    assert path.read_text() == before
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"\xff\xfe\n")
+    with pytest.raises(TrainError, match=f"{path}: .*utf-8"):
+        MetricsFile(path, 1)

@@ -1,0 +1,56 @@
+"""Which runs may go on from a checkpoint."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from transformers import LlamaConfig
+
+from zeta.train import TrainError
+from zeta.train.manifest import RunManifest, check_resumable
+
+RUN = RunManifest("4bit", 128, True, "fp32", 3, 64, 2, "data", 10, 5120)
+SHAPE = {"vocab_size": 300, "hidden_size": 64, "num_attention_heads": 4, "eos_token_id": 256}
+
+
+def write_checkpoint(folder: Path) -> Path:
+    saved = LlamaConfig(**SHAPE)
+    saved.use_cache, saved.architectures, saved.dtype = False, ["LlamaForCausalLM"], "float32"
+    saved.save_pretrained(folder)
+    RUN.write(folder)
+    return folder
+
+
+def test_the_same_run_goes_on_at_another_step(tmp_path: Path) -> None:
+    now = dataclasses.replace(RUN, step=0, tokens=0, use_flash_attn=False)
+    check_resumable(write_checkpoint(tmp_path), now, LlamaConfig(**SHAPE), universal=False)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("precision", "none"), ("group_size", 64), ("dtype", "bf16"), ("seed", 4), ("seq_len", 32)]
+    + [("world_size", 4), ("data", "other")],
+)
+def test_another_run_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    now = dataclasses.replace(RUN, **{key: value})
+    with pytest.raises(TrainError, match=f"{key} {getattr(RUN, key)}, now it is {value}"):
+        check_resumable(write_checkpoint(tmp_path), now, LlamaConfig(**SHAPE), universal=False)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("hidden_size", 128), ("rms_norm_eps", 1e-5), ("hidden_act", "relu"), ("attention_bias", True)]
+    + [("rope_parameters", {"rope_type": "default", "rope_theta": 5e5}), ("max_position_embeddings", 64)]
+    + [("eos_token_id", 3), ("attention_dropout", 0.5)],
+)
+def test_another_model_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    now = LlamaConfig(**(SHAPE | {key: value}))
+    with pytest.raises(
+        TrainError, match=f"it was trained with .*{'head_dim' if key == 'hidden_size' else key}"
+    ):
+        check_resumable(write_checkpoint(tmp_path), RUN, now, universal=False)
+
+
+def test_a_universal_checkpoint_fits_any_number_of_ranks(tmp_path: Path) -> None:
+    now = dataclasses.replace(RUN, world_size=4)
+    check_resumable(write_checkpoint(tmp_path), now, LlamaConfig(**SHAPE), universal=True)
