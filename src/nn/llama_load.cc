@@ -4,6 +4,7 @@
 
 #include "src/nn/llama.h"
 #include "src/nn/model_error.h"
+#include "src/ops/instruction_set.h"
 
 namespace zeta::nn {
 namespace {
@@ -28,6 +29,7 @@ at::ScalarType compute_dtype(const LlamaConfig& config, WeightStore& store) {
 LlamaModel::LlamaModel(const std::string& folder)
     : config_(read_llama_config(JsonObject::read_file(folder + "/config.json"))),
       rotary_(config_.rotary, config_.head_dim) {
+  ops::check_instruction_set();
   const c10::InferenceMode guard;
   WeightStore store(folder);
   dtype_ = compute_dtype(config_, store);

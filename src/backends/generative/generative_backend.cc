@@ -6,7 +6,6 @@
 #include <memory>
 #include <utility>
 
-#include "kernels/cpu/isa.h"
 #include "src/backends/generative/generative_model.h"
 #include "src/backends/generative/load_options.h"
 #include "src/engine/llama_runner.h"
@@ -33,7 +32,6 @@ serving::ModelMetadata describe(const serving::ModelSource& source) {
 }
 
 absl::StatusOr<std::unique_ptr<serving::Model>> load_model(const serving::ModelSource& source) {
-  cpu::isa();  // throws for a ZETA_CPU_ISA that no kernel could run with
   const auto options = read_load_options(source.parameters);
   if (!options.ok()) return options.status();
   auto encoder = engine::PromptEncoder::load(source.folder);
