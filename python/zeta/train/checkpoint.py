@@ -1,5 +1,6 @@
 """Checkpoints that are whole or absent: written aside, synced, renamed."""
 
+import os
 import pickle
 import re
 import shutil
@@ -96,9 +97,21 @@ class Checkpoints:
         return f"the last good checkpoint is {latest}" if latest else "there is no checkpoint yet"
 
     def load(self, engine: deepspeed.DeepSpeedEngine, checkpoint: Path) -> dict[str, Any]:
-        """Restores weights, optimizer and counters; returns this rank's `state`."""
+        """Restores weights, optimizer and counters; returns this rank's `state`.
+
+        Raises:
+            TrainError: not a checkpoint of ours, not readable, or with a file that names code to run.
+        """
         engine.checkpoint_engine = _FileEngine()
-        path, client_state = engine.load_checkpoint(str(self._folder), tag=checkpoint.name)
+        # DeepSpeed reads parts of a universal checkpoint past its engine, with weights_only=False.
+        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+        try:
+            with safe_globals(list(_CLASSES)):
+                path, client_state = engine.load_checkpoint(str(self._folder), tag=checkpoint.name)
+        except pickle.UnpicklingError as error:
+            raise RankError(
+                f"cannot resume, {checkpoint} names code that no checkpoint needs; refused"
+            ) from error
         if path is None or _STATE not in client_state:
             raise TrainError(f"cannot resume from {checkpoint}: it is not a checkpoint of zeta.train")
         return client_state[_STATE]
@@ -145,8 +158,7 @@ class _FileEngine(TorchCheckpointEngine):
 
     def load(self, path: str, map_location: Any = None) -> Any:
         try:
-            with safe_globals(list(_CLASSES)):
-                return torch.load(path, map_location=map_location, weights_only=True)
+            return torch.load(path, map_location=map_location, weights_only=True)
         except pickle.UnpicklingError as error:
             raise RankError(f"cannot resume, {path} names code that no checkpoint needs; refused") from error
         except (OSError, RuntimeError, EOFError) as error:

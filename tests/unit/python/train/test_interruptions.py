@@ -2,7 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -194,3 +197,35 @@ def test_a_checkpoint_that_names_code_is_refused_and_runs_nothing(
         f"train: error: cannot resume, {planted} names code that no checkpoint needs; refused"
     ], job.output()
     assert not proof.exists() and "Traceback" not in job.output()
+
+
+def test_a_universal_checkpoint_fits_other_ranks_and_runs_no_code_either(
+    tmp_path: Path, config: Path, shards: Path
+) -> None:
+    output, proof = tmp_path / "run", tmp_path / "proof"
+    assert start(arguments(config, shards, output, "--steps", "1"), tmp_path).wait() == [0, 0]
+    first, universal = (output / "checkpoints" / name for name in ("step-000001", "step-000002"))
+    command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal"]
+    command += ["--input_folder", str(first), "--output_folder", str(universal)]
+    subprocess.run(
+        [*command, "--num_extract_workers", "1", "--num_merge_workers", "1"], check=True, capture_output=True
+    )
+    for name in ("zeta.json", "config.json"):
+        shutil.copy(first / name, universal)
+    (output / "checkpoints" / "latest").write_text(universal.name)
+    settings = json.loads(config.read_text()) | {"checkpoint": {"load_universal": True}}
+    config.write_text(json.dumps(settings))
+    again = arguments(config, shards, output, "--steps", "3", "--save-every", "0", "--resume")
+
+    planted = universal / "zero" / "model.norm.weight" / "fp32.pt"
+    whole = planted.read_bytes()
+    torch.save([torch.load(planted), Payload(proof)], planted)
+    job = start(again, tmp_path, world_size=1)
+    assert job.wait() == [1], job.output()
+    assert f"cannot resume, {universal} names code" in job.output()
+    assert not proof.exists() and "Traceback" not in job.output()
+
+    planted.write_bytes(whole)
+    job = start(again, tmp_path, world_size=1)
+    assert job.wait() == [0], job.output()
+    assert [record["step"] for record in records(output)] == [1, 2, 3]
