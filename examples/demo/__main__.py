@@ -17,9 +17,10 @@ import numpy as np
 
 from bigram import bigram_perplexity
 from completion import complete
-from corpus import HELD_OUT, standard_library, training_arguments
+from corpus import HELD_OUT, training_arguments
 from curve import draw, read_metric, sparkline
 from held_out import scored_blocks
+from zeta.data import DataError
 
 EXAMPLES = Path(__file__).resolve().parent.parent
 PROMPT = 'def read_lines(path, encoding="utf-8"):\n    """Return the lines of a text file."""\n    with open('
@@ -53,9 +54,13 @@ def remove_results(place: Path) -> None:
 
 def prepare(place: Path) -> Path:
     heading("1/5  Text to tokens")
-    print(f"{standard_library()}, held out: {', '.join(HELD_OUT)}")
+    print(f"Python's standard library, held out: {', '.join(HELD_OUT)}")
     data = place / "data"
-    run([sys.executable, "-m", "zeta.data", "prepare", *training_arguments(),
+    try:
+        text = training_arguments()
+    except DataError as error:
+        sys.exit(f"demo: {error}")
+    run([sys.executable, "-m", "zeta.data", "prepare", *text,
          "--output", str(data), "--tokenizer", "train", "--vocab-size", "4096"])  # fmt: skip
     return data
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import corpus
-from zeta.data import command_line
+from zeta.data import DataError, command_line, standard_library
 from zeta.data.options import PrepareOptions
 from zeta.data.progress import Progress
 from zeta.data.split import split_by_input
@@ -29,7 +29,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / "library" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {name}\n")
-    monkeypatch.setattr(corpus.sysconfig, "get_path", lambda name: str(tmp_path / "library"))
+    monkeypatch.setattr(standard_library.sysconfig, "get_path", lambda name: str(tmp_path / "library"))
     return tmp_path / "library"
 
 
@@ -59,5 +59,5 @@ def test_splits(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_python_without_source_is_named(library: Path) -> None:
     (library / "argparse.py").unlink()
-    with pytest.raises(FileNotFoundError, match="holds no Python source"):
+    with pytest.raises(DataError, match="holds no Python source"):
         corpus.training_arguments()
