@@ -74,7 +74,7 @@ def check_config(config: dict[str, Any], path: Path) -> int:
     try:
         parsed = DeepSpeedConfig(watched)
     except (AssertionError, ValueError, TypeError, KeyError, AttributeError, DeepSpeedConfigError) as error:
-        raise TrainError(f"--config {path}: {_first_line(error)}") from error
+        raise TrainError(f"--config {path}: {_refusal(error)}") from error
     for key in config:
         if key not in watched.read:
             raise TrainError(f"--config {path}: DeepSpeed knows no key {key!r}{nearest(key, watched.read)}")
@@ -114,9 +114,16 @@ class _Watched(dict[str, Any]):
         return super().get(key, default)
 
 
-def _first_line(error: Exception) -> str:
-    """pydantic spreads one mistake over several lines; the first three say all."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (
-        ": ".join(lines[1:3]) if len(lines) >= 3 and "validation error" in lines[0] else " ".join(lines[:1])
-    )
+def _refusal(error: Exception) -> str:
+    """What DeepSpeed found wrong, in one line that names the key."""
+    from deepspeed.runtime.config_utils import DeepSpeedConfigModel
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error).strip().partition("\n")[0]
+    mistake = error.errors()[0]
+    key = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] != "extra_forbidden":
+        return f"{key}: {mistake['msg']}, got {mistake['input']!r}"
+    known = {name for section in DeepSpeedConfigModel.__subclasses__() for name in section.model_fields}
+    return f"DeepSpeed knows no key {key!r}{nearest(str(mistake['loc'][-1]), known)}"
