@@ -99,6 +99,73 @@ def flash_attention(
     return (out, lse) if return_lse else out
 
 
+@overload
+def flash_attention_varlen(
+    q: Tensor, k: Tensor, v: Tensor, cu_seqlens_q: Tensor, cu_seqlens_k: Tensor, max_seqlen_q: int,
+    max_seqlen_k: int, *, softmax_scale: float | None = None, causal: bool = False,
+    window: tuple[int, int] = (-1, -1), softcap: float = 0.0, alibi_slopes: Tensor | None = None,
+    sinks: Tensor | None = None, dropout_p: float = 0.0, rng_state: Tensor | None = None,
+    deterministic: bool = False, return_lse: Literal[False] = False,
+) -> Tensor: ...  # fmt: skip
+@overload
+def flash_attention_varlen(
+    q: Tensor, k: Tensor, v: Tensor, cu_seqlens_q: Tensor, cu_seqlens_k: Tensor, max_seqlen_q: int,
+    max_seqlen_k: int, *, softmax_scale: float | None = None, causal: bool = False,
+    window: tuple[int, int] = (-1, -1), softcap: float = 0.0, alibi_slopes: Tensor | None = None,
+    sinks: Tensor | None = None, dropout_p: float = 0.0, rng_state: Tensor | None = None,
+    deterministic: bool = False, return_lse: Literal[True],
+) -> tuple[Tensor, Tensor]: ...  # fmt: skip
+def flash_attention_varlen(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    cu_seqlens_q: Tensor,
+    cu_seqlens_k: Tensor,
+    max_seqlen_q: int,
+    max_seqlen_k: int,
+    *,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    window: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0,
+    alibi_slopes: Tensor | None = None,
+    sinks: Tensor | None = None,
+    dropout_p: float = 0.0,
+    rng_state: Tensor | None = None,
+    deterministic: bool = False,
+    return_lse: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """`flash_attention` on each of several sequences that are packed one behind the other, without padding.
+
+    Shape:
+        - q: `(total_q, num_heads, head_dim)`
+        - k: `(total_k, num_kv_heads, head_dim)`
+        - v: `(total_k, num_kv_heads, value_dim)`
+        - cu_seqlens_q, cu_seqlens_k: `(sequences + 1)`
+        - output: `(total_q, num_heads, value_dim)`, and lse `(num_heads, total_q)`
+
+    Args:
+        cu_seqlens_q, cu_seqlens_k: int32, on q's device: sequence `s` is rows `cu_seqlens[s]` to
+            `cu_seqlens[s + 1]`. They begin with 0, never fall, and end with the number of rows; they are read
+            and checked before anything is computed.
+        max_seqlen_q, max_seqlen_k: no sequence is longer.
+        alibi_slopes: `(num_heads)` or `(sequences, num_heads)`.
+        The others: as in `flash_attention`, with positions and dropout counted within each sequence.
+
+    Raises:
+        As `flash_attention`; ValueError also where cu_seqlens do not fit.
+    """
+    if softmax_scale is None:
+        softmax_scale = max(q.shape[-1], 1) ** -0.5
+    if dropout_p and rng_state is None:
+        rng_state = draw_rng_state(q.device)
+    out, lse = torch.ops.zeta.flash_attention_varlen_forward.default(
+        q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, softmax_scale, causal, *window, softcap,
+        alibi_slopes, sinks, dropout_p, rng_state, deterministic,
+    )  # fmt: skip
+    return (out, lse) if return_lse else out
+
+
 def draw_rng_state(device: torch.device | str) -> Tensor:
     """A seed and an offset for dropout, int64 `(2)`, from torch's generator of the device."""
     return torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=device)
