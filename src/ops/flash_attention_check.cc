@@ -32,17 +32,23 @@ void check_mask(const at::Tensor& mask, const at::Tensor& q, const at::Tensor& k
                    "flash_attention: expected a bool mask (true = attend), got ", mask.scalar_type());
   TORCH_CHECK(mask.device() == q.device(), "flash_attention: expected mask on q's device ", q.device(),
               ", got ", mask.device());
-  const c10::SymInt full[] = {q.sym_size(0), q.sym_size(2), q.sym_size(1), k.sym_size(1)};
-  bool fits = mask.dim() <= 4;
-  for (int64_t i = 0; fits && i < mask.dim(); ++i) {
-    const auto size = mask.sym_size(mask.dim() - 1 - i);
-    fits = size == 1 || size == full[3 - i];
-  }
-  TORCH_CHECK_VALUE(fits, "flash_attention: expected a mask broadcastable to (batch, heads, seq_q, seq_k) = ",
-                    c10::SymIntArrayRef(full), ", got ", mask.sym_sizes());
+  check_attention_broadcast(mask, "a mask", q, k);
 }
 
 }  // namespace
+
+void check_attention_broadcast(const at::Tensor& t, const char* name, const at::Tensor& q,
+                               const at::Tensor& k) {
+  const c10::SymInt full[] = {q.sym_size(0), q.sym_size(2), q.sym_size(1), k.sym_size(1)};
+  bool fits = t.dim() <= 4;
+  for (int64_t i = 0; fits && i < t.dim(); ++i) {
+    const auto size = t.sym_size(t.dim() - 1 - i);
+    fits = size == 1 || size == full[3 - i];
+  }
+  TORCH_CHECK_VALUE(fits, "flash_attention: expected ", name,
+                    " broadcastable to (batch, heads, seq_q, seq_k) = ", c10::SymIntArrayRef(full), ", got ",
+                    t.sym_sizes());
+}
 
 void check_attention_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const std::optional<at::Tensor>& mask) {
