@@ -12,13 +12,13 @@ namespace zeta::ops {
 inline constexpr int64_t kMaxHeadDim = 256;
 
 // Throw c10::Error unless the arguments are what flash_attention.h demands.
-void check_attention_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const std::optional<at::Tensor>& mask);
+C10_EXPORT void check_attention_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                       const std::optional<at::Tensor>& mask);
 // `name` must be broadcastable to (batch, num_heads, seq_q, seq_k).
 void check_attention_broadcast(const at::Tensor& t, const char* name, const at::Tensor& q,
                                const at::Tensor& k);
-void check_attention_gradient(const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& v,
-                              const at::Tensor& out, const at::Tensor& lse);
+C10_EXPORT void check_attention_gradient(const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& v,
+                                         const at::Tensor& out, const at::Tensor& lse);
 
 // float32, but float64 for float64.
 inline at::ScalarType attention_compute_type(const at::Tensor& q) {

@@ -29,14 +29,16 @@ struct AttentionOptions {
 };
 
 // Throw c10::Error unless the options are what flash_attention.h demands.
-void check_attention_options(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options);
+C10_EXPORT void check_attention_options(const at::Tensor& q, const at::Tensor& k,
+                                        const AttentionOptions& options);
 // … where slopes may be given for each of `batch`.
 void check_attention_options(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options,
                              const c10::SymInt& batch);
 
 // The seldom gradients: of the bias and of the sinks, without elements where there is none.
-at::Tensor empty_bias_gradient(const at::Tensor& q, const AttentionOptions& options, bool bias_grad);
-at::Tensor empty_sink_gradient(const at::Tensor& q, const AttentionOptions& options);
+C10_EXPORT at::Tensor empty_bias_gradient(const at::Tensor& q, const AttentionOptions& options,
+                                          bool bias_grad);
+C10_EXPORT at::Tensor empty_sink_gradient(const at::Tensor& q, const AttentionOptions& options);
 
 // -Σ exp(sink - lse) · D over all rows of a head, by ATen, with D = Σ_d grad_out · out; for batches and for
 // packed sequences.

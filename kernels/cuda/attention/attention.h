@@ -1,8 +1,8 @@
 // Scaled dot-product attention on NVIDIA GPUs: out = softmax(scale · q kᵀ) v, blocked with an online softmax.
 // Dao, "FlashAttention-2" (2023); Shah et al., "FlashAttention-3" (2024).
 //
-// All pointers are device pointers; calls only enqueue work on `stream` and return the first error. Nothing is kept
-// between calls, so that they may be captured in a CUDA graph and made from any thread.
+// All pointers are device pointers; calls only enqueue work on `stream` and return the first error. Nothing
+// is kept between calls, so that they may be captured in a CUDA graph and made from any thread.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -40,11 +40,11 @@ struct AttentionForward {
   AttentionTensor k;
   AttentionTensor v;
   AttentionTensor out;  // 0 in rows that may attend nothing
-  float* lse;  // (batch, num_heads, seq_q) contiguous: log Σ exp(scores), -inf in such rows
+  float* lse;           // (batch, num_heads, seq_q) contiguous: log Σ exp(scores), -inf in such rows
 };
 
-// Whether attention_forward_sm90 can do it: a positive scale, dims that are multiples of 8 up to 128, data aligned to 16
-// bytes, strides that are multiples of 16 bytes. The device must be of compute capability 9.0.
+// Whether attention_forward_sm90 can do it: a positive scale, dims that are multiples of 8 up to 128, data
+// aligned to 16 bytes, strides that are multiples of 16 bytes. The device must be of compute capability 9.0.
 bool attention_forward_sm90_supports(const AttentionForward& args);
 cudaError_t attention_forward_sm90(const AttentionForward& args, cudaStream_t stream);
 
@@ -65,8 +65,8 @@ struct AttentionBackward {
   void* workspace;  // attention_backward_sm90_workspace(shape) bytes, aligned to 16
 };
 
-// Sizes of 0 are for the caller to handle. grad_q is summed in an order that varies between runs; grad_k and grad_v are
-// not.
+// Sizes of 0 are for the caller to handle. grad_q is summed in an order that varies between runs; grad_k and
+// grad_v are not.
 int64_t attention_backward_sm90_workspace(const AttentionShape& shape);
 bool attention_backward_sm90_supports(const AttentionBackward& args);
 cudaError_t attention_backward_sm90(const AttentionBackward& args, cudaStream_t stream);

@@ -19,7 +19,8 @@ __device__ inline float product(uint32_t a, uint32_t b, __nv_bfloat16) {
   return x.x * y.x + x.y * y.y;
 }
 __device__ inline float product(uint32_t a, uint32_t b, __half) {
-  const float2 x = __half22float2(reinterpret_cast<__half2&>(a)), y = __half22float2(reinterpret_cast<__half2&>(b));
+  const float2 x = __half22float2(reinterpret_cast<__half2&>(a)),
+               y = __half22float2(reinterpret_cast<__half2&>(b));
   return x.x * y.x + x.y * y.y;
 }
 
@@ -35,7 +36,7 @@ __global__ void prepare_backward(const BackwardParams p, const RowParams rows) {
   const int padded = p.query_blocks * Traits::kQueries;
   float delta = 0;
   if (row < p.seq_q && 8 * lane < p.value_dim) {
-    const auto load = [&](const void* data, const int64_t (&strides)[3]) {
+    const auto load = [&](const void* data, const int64_t(&strides)[3]) {
       const T* from = static_cast<const T*>(data) + batch * strides[0] + row * strides[1] + head * strides[2];
       return *reinterpret_cast<const uint4*>(from + 8 * lane);
     };
@@ -49,8 +50,8 @@ __global__ void prepare_backward(const BackwardParams p, const RowParams rows) {
   auto* sums = reinterpret_cast<float4*>(p.grad_q + (its_head * padded + row) * Traits::kHeadDim);
   sums[lane] = sums[lane + kLanes] = float4{};
   if (lane != 0) return;
-  float* to = const_cast<float*>(p.statistics) + (its_head * padded + row / Traits::kQueries * Traits::kQueries) * 2 +
-              row % Traits::kQueries;
+  float* to = const_cast<float*>(p.statistics) +
+              (its_head * padded + row / Traits::kQueries * Traits::kQueries) * 2 + row % Traits::kQueries;
   const float lse = row < p.seq_q ? rows.lse[its_head * p.seq_q + row] : -INFINITY;
   to[0] = lse == -INFINITY ? INFINITY : lse * 1.44269504088896340736f;
   to[Traits::kQueries] = delta;
@@ -63,8 +64,9 @@ __global__ void __launch_bounds__(256) finish_backward(const BackwardParams p, c
   constexpr bool kSplitQueries = Traits::kQueries == 128;
   const int head = static_cast<int>(blockIdx.y), batch = static_cast<int>(blockIdx.z);
   const int group = static_cast<int>(threadIdx.x) / 128, thread = static_cast<int>(threadIdx.x) % 128;
-  const float* from =
-      p.grad_q + ((int64_t{batch} * p.num_heads + head) * p.query_blocks + blockIdx.x) * 8192 + (group * 1024 + thread) * 4;
+  const float* from = p.grad_q +
+                      ((int64_t{batch} * p.num_heads + head) * p.query_blocks + blockIdx.x) * 8192 +
+                      (group * 1024 + thread) * 4;
   float sums[32];
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
@@ -72,8 +74,8 @@ __global__ void __launch_bounds__(256) finish_backward(const BackwardParams p, c
     sums[4 * i] = four.x * p.scale, sums[4 * i + 1] = four.y * p.scale;
     sums[4 * i + 2] = four.z * p.scale, sums[4 * i + 3] = four.w * p.scale;
   }
-  const int row = static_cast<int>(blockIdx.x) * Traits::kQueries + (kSplitQueries ? group * 64 : 0) + thread / 32 * 16 +
-                  thread % 32 / 4;
+  const int row = static_cast<int>(blockIdx.x) * Traits::kQueries + (kSplitQueries ? group * 64 : 0) +
+                  thread / 32 * 16 + thread % 32 / 4;
   const int column = kSplitQueries ? 0 : group * 64;
   T* to = static_cast<T*>(rows.grad_q) + batch * rows.grad_q_strides[0] + row * rows.grad_q_strides[1] +
           head * rows.grad_q_strides[2] + column;

@@ -6,7 +6,9 @@ namespace {
 
 constexpr int64_t kPart = 8192;  // of dQ, what a block of queries has
 
-int64_t head_dim_of_kernel(const AttentionShape& s) { return s.head_dim <= 64 && s.value_dim <= 64 ? 64 : 128; }
+int64_t head_dim_of_kernel(const AttentionShape& s) {
+  return s.head_dim <= 64 && s.value_dim <= 64 ? 64 : 128;
+}
 int64_t query_blocks(const AttentionShape& s) {
   const int64_t queries = kPart / head_dim_of_kernel(s);
   return (s.seq_q + queries - 1) / queries;
@@ -71,9 +73,10 @@ int64_t attention_backward_sm90_workspace(const AttentionShape& s) {
 bool attention_backward_sm90_supports(const AttentionBackward& args) {
   const AttentionShape& s = args.shape;
   constexpr int64_t kMost = 65535;  // of a grid's second and third dimension
-  return s.head_dim <= 128 && s.value_dim <= 128 && args.softmax_scale > 0 && s.num_heads <= kMost && s.batch <= kMost &&
-         s.seq_q + s.seq_k <= INT32_MAX - 512 && can_map(query_tensor(args.q, s, s.head_dim)) &&
-         can_map(key_tensor(args.k, s, s.head_dim)) && can_map(key_tensor(args.v, s, s.value_dim)) &&
+  return s.head_dim <= 128 && s.value_dim <= 128 && args.softmax_scale > 0 && s.num_heads <= kMost &&
+         s.batch <= kMost && s.seq_q + s.seq_k <= INT32_MAX - 512 &&
+         can_map(query_tensor(args.q, s, s.head_dim)) && can_map(key_tensor(args.k, s, s.head_dim)) &&
+         can_map(key_tensor(args.v, s, s.value_dim)) &&
          can_map(query_tensor(args.grad_out, s, s.value_dim)) && in_sixteen_bytes(args.out) &&
          in_sixteen_bytes(args.grad_out) && in_sixteen_bytes(args.grad_q) && in_sixteen_bytes(args.grad_k) &&
          in_sixteen_bytes(args.grad_v);
@@ -81,7 +84,8 @@ bool attention_backward_sm90_supports(const AttentionBackward& args) {
 
 cudaError_t attention_backward_sm90(const AttentionBackward& args, cudaStream_t stream) {
   if (args.type == HalfType::kBFloat16)
-    return args.causal ? launch_dim<__nv_bfloat16, true>(args, stream) : launch_dim<__nv_bfloat16, false>(args, stream);
+    return args.causal ? launch_dim<__nv_bfloat16, true>(args, stream)
+                       : launch_dim<__nv_bfloat16, false>(args, stream);
   return args.causal ? launch_dim<__half, true>(args, stream) : launch_dim<__half, false>(args, stream);
 }
 

@@ -1,6 +1,7 @@
-// The backward kernel for Hopper. A block owns 128 keys of a head, each of two warpgroups 64 of them, and walks over the
-// queries that see them. It works on transposed scores, keys × queries, so that P and dS are left operands of dV and dK
-// as they lie in registers; dS also goes through shared memory, for dQ, to which all blocks of a head add in fp32.
+// The backward kernel for Hopper. A block owns 128 keys of a head, each of two warpgroups 64 of them, and
+// walks over the queries that see them. It works on transposed scores, keys × queries, so that P and dS are
+// left operands of dV and dK as they lie in registers; dS also goes through shared memory, for dQ, to which
+// all blocks of a head add in fp32.
 #pragma once
 
 #include "kernels/cuda/attention/attention.h"
@@ -19,8 +20,9 @@ struct BackwardParams {
   int head_dim, value_dim;
   int query_blocks;
   float scale;
-  const float* statistics;  // (batch, num_heads, query_blocks, 2, kQueries): lse · log2 e, +inf where none; delta
-  float* grad_q;            // (batch, num_heads, query_blocks, 2, kHeadDim · kQueries / 2), see add_grad_q
+  const float*
+      statistics;  // (batch, num_heads, query_blocks, 2, kQueries): lse · log2 e, +inf where none; delta
+  float* grad_q;   // (batch, num_heads, query_blocks, 2, kHeadDim · kQueries / 2), see add_grad_q
   void *grad_k, *grad_v;
   int64_t grad_k_strides[3], grad_v_strides[3];  // batch, seq, head
 };
@@ -62,28 +64,34 @@ struct QuerySteps {
 };
 
 template <class Traits>
-__device__ __forceinline__ void load_steps(const BackwardParams& p, typename Traits::Shared& shared, int first_key,
-                                           int kv_head, int batch) {
+__device__ __forceinline__ void load_steps(const BackwardParams& p, typename Traits::Shared& shared,
+                                           int first_key, int kv_head, int batch) {
   const QuerySteps<Traits> steps(p, first_key);
   if (steps.count == 0) return;
   RingPosition<Traits::kStages> at;
   shared.kv_full.arrive_expecting(2 * Traits::kKeyBytes);
   for (int column = 0; column < Traits::kHeadDim; column += 64) {
-    hopper::load_box(shared.k + column * Traits::kKeys * 2, p.k, shared.kv_full, column, first_key, kv_head, batch);
-    hopper::load_box(shared.v + column * Traits::kKeys * 2, p.v, shared.kv_full, column, first_key, kv_head, batch);
+    hopper::load_box(shared.k + column * Traits::kKeys * 2, p.k, shared.kv_full, column, first_key, kv_head,
+                     batch);
+    hopper::load_box(shared.v + column * Traits::kKeys * 2, p.v, shared.kv_full, column, first_key, kv_head,
+                     batch);
   }
   for (int head = kv_head * p.group; head < (kv_head + 1) * p.group; ++head) {
-    const float* statistics = p.statistics + (int64_t{batch} * p.num_heads + head) * p.query_blocks * 2 * Traits::kQueries;
+    const float* statistics =
+        p.statistics + (int64_t{batch} * p.num_heads + head) * p.query_blocks * 2 * Traits::kQueries;
     for (int step = steps.first; step < steps.first + steps.count; ++step) {
       const int row = step * Traits::kQueries;
       shared.q_free[at.stage].wait(at.parity ^ 1);
-      hopper::load_tile(shared.q[at.stage], p.q, shared.q_full[at.stage], Traits::kHeadDim, Traits::kQueries, row, head, batch);
+      hopper::load_tile(shared.q[at.stage], p.q, shared.q_full[at.stage], Traits::kHeadDim, Traits::kQueries,
+                        row, head, batch);
       shared.grad_free[at.stage].wait(at.parity ^ 1);
       Barrier& full = shared.grad_full[at.stage];
       full.arrive_expecting(Traits::kQueryBytes + Traits::kStatisticsBytes);
-      hopper::load_bytes(shared.statistics[at.stage], statistics + int64_t{step} * 2 * Traits::kQueries, Traits::kStatisticsBytes, full);
+      hopper::load_bytes(shared.statistics[at.stage], statistics + int64_t{step} * 2 * Traits::kQueries,
+                         Traits::kStatisticsBytes, full);
       for (int column = 0; column < Traits::kHeadDim; column += 64)
-        hopper::load_box(shared.grad_out[at.stage] + column * Traits::kQueries * 2, p.grad_out, full, column, row, head, batch);
+        hopper::load_box(shared.grad_out[at.stage] + column * Traits::kQueries * 2, p.grad_out, full, column,
+                         row, head, batch);
       at.next();
     }
   }
@@ -99,15 +107,16 @@ struct KeyWorker {
   const int group, thread;
   RingPosition<Traits::kStages> q_at, grad_at;
   int turn = 0;
-  float scores[Traits::kQueries / 2], grad_scores[Traits::kQueries / 2];  // accumulators, never written by hand
+  float scores[Traits::kQueries / 2],
+      grad_scores[Traits::kQueries / 2];  // accumulators, never written by hand
   float probabilities[Traits::kQueries / 2];
   float grad_q[32];
   float grad_k[Traits::kHeadDim / 2], grad_v[Traits::kHeadDim / 2];
-  uint32_t left[Traits::kQueries / 16][4];        // P, the left operand of dV
+  uint32_t left[Traits::kQueries / 16][4];       // P, the left operand of dV
   uint32_t grad_left[Traits::kQueries / 16][4];  // dS, that of dK
 
-  __device__ __forceinline__ KeyWorker(const BackwardParams& params, typename Traits::Shared& shared_, int group_,
-                                       int thread_)
+  __device__ __forceinline__ KeyWorker(const BackwardParams& params, typename Traits::Shared& shared_,
+                                       int group_, int thread_)
       : p(params), shared(shared_), group(group_), thread(thread_) {}
 
   __device__ __forceinline__ void release(Barrier& barrier) {
@@ -115,8 +124,10 @@ struct KeyWorker {
   }
 
   // Starts d (64 keys × queries) = keys · queriesᵀ.
-  __device__ __forceinline__ void start_scores(float (&d)[Traits::kQueries / 2], const char* keys, const char* queries) {
-    const uint64_t a = hopper::matrix_descriptor(keys + group * 64 * 128), b = hopper::matrix_descriptor(queries);
+  __device__ __forceinline__ void start_scores(float (&d)[Traits::kQueries / 2], const char* keys,
+                                               const char* queries) {
+    const uint64_t a = hopper::matrix_descriptor(keys + group * 64 * 128),
+                   b = hopper::matrix_descriptor(queries);
     hopper::pin(d);
     hopper::wgmma_fence();
 #pragma unroll
@@ -127,13 +138,15 @@ struct KeyWorker {
   }
 
   // Starts d (64 keys × head_dim) += a (64 keys × queries) · queries.
-  __device__ __forceinline__ void start_sum(float (&d)[Traits::kHeadDim / 2], const uint32_t (&a)[Traits::kQueries / 16][4],
+  __device__ __forceinline__ void start_sum(float (&d)[Traits::kHeadDim / 2],
+                                            const uint32_t (&a)[Traits::kQueries / 16][4],
                                             const char* queries, bool accumulate) {
     const uint64_t b = hopper::matrix_descriptor(queries, kQuerySlab);
     hopper::pin(d);
     hopper::wgmma_fence();
 #pragma unroll
-    for (int i = 0; i < Traits::kQueries / 16; ++i) hopper::wgmma<T, 1>(d, a[i], hopper::advance(b, i * 16 * 128), accumulate || i > 0);
+    for (int i = 0; i < Traits::kQueries / 16; ++i)
+      hopper::wgmma<T, 1>(d, a[i], hopper::advance(b, i * 16 * 128), accumulate || i > 0);
     hopper::wgmma_commit();
   }
 
@@ -146,7 +159,8 @@ struct KeyWorker {
     hopper::wgmma_fence();
 #pragma unroll
     for (int i = 0; i < Traits::kKeys / 16; ++i)
-      hopper::wgmma<T, 1, 1>(grad_q, hopper::advance(a, i * 16 * 128), hopper::advance(b, i * 16 * 128), i > 0);
+      hopper::wgmma<T, 1, 1>(grad_q, hopper::advance(a, i * 16 * 128), hopper::advance(b, i * 16 * 128),
+                             i > 0);
     hopper::wgmma_commit();
   }
 
@@ -160,7 +174,8 @@ struct KeyWorker {
       for (int j = 0; j < 4; ++j)
         probabilities[i + j] = exp2_approx(scores[i + j] * scale_log2 - (j % 2 ? base.y : base.x));
     }
-    if (partly) exclude(first_key + group * 64 + thread / 32 * 16 + thread % 32 / 4, first_query + thread % 4 * 2);
+    if (partly)
+      exclude(first_key + group * 64 + thread / 32 * 16 + thread % 32 / 4, first_query + thread % 4 * 2);
 #pragma unroll
     for (int i = 0; i < Traits::kQueries / 2; i += 2)
       left[i / 8][i / 2 % 4] = pack(probabilities[i], probabilities[i + 1], T());
@@ -182,8 +197,9 @@ struct KeyWorker {
       const float2 base = *reinterpret_cast<const float2*>(delta + 2 * i + thread % 4 * 2);
 #pragma unroll
       for (int j = 0; j < 4; j += 2)
-        grad_left[i / 8][i / 2 % 4 + j / 2] = pack(probabilities[i + j] * (grad_scores[i + j] - base.x),
-                                                   probabilities[i + j + 1] * (grad_scores[i + j + 1] - base.y), T());
+        grad_left[i / 8][i / 2 % 4 + j / 2] =
+            pack(probabilities[i + j] * (grad_scores[i + j] - base.x),
+                 probabilities[i + j + 1] * (grad_scores[i + j + 1] - base.y), T());
     }
   }
 
@@ -194,8 +210,8 @@ struct KeyWorker {
 #pragma unroll
     for (int i = 0; i < Traits::kQueries / 16; ++i) {
       const int query = 16 * i + matrix / 2 * 8;
-      const uint32_t address =
-          hopper::shared_address(to) + query / 64 * kKeySlab + key * 128 + ((query % 64 * 2) ^ (key % 8 * 16));
+      const uint32_t address = hopper::shared_address(to) + query / 64 * kKeySlab + key * 128 +
+                               ((query % 64 * 2) ^ (key % 8 * 16));
       asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address),
                    "r"(grad_left[i][0]), "r"(grad_left[i][1]), "r"(grad_left[i][2]), "r"(grad_left[i][3])
                    : "memory");
@@ -203,7 +219,8 @@ struct KeyWorker {
     hopper::publish_shared();
   }
 
-  // Adds dQ in the order in which threads hold it, which finish_backward knows: 16 bytes a thread, 512 a warp.
+  // Adds dQ in the order in which threads hold it, which finish_backward knows: 16 bytes a thread, 512 a
+  // warp.
   __device__ __forceinline__ void add_grad_q(float* to) {
     to += (group * 8 * 128 + thread) * 4;
 #pragma unroll
@@ -227,8 +244,9 @@ struct KeyWorker {
     int done = 0;
     do {
       const int first_query = step * Traits::kQueries;
-      const bool partly = first_key + Traits::kKeys > p.seq_k ||
-                          (Traits::kCausal && first_query + p.seq_k - p.seq_q < first_key + Traits::kKeys - 1);
+      const bool partly =
+          first_key + Traits::kKeys > p.seq_k ||
+          (Traits::kCausal && first_query + p.seq_k - p.seq_q < first_key + Traits::kKeys - 1);
       shared.q_full[q_at.stage].wait(q_at.parity);
       start_scores(scores, shared.k, shared.q[q_at.stage]);
       shared.grad_full[grad_at.stage].wait(grad_at.parity);
@@ -247,7 +265,8 @@ struct KeyWorker {
       hopper::wgmma_wait<1>();
       hopper::pin(grad_q);
       release(shared.grad_free[grad_at.stage]);
-      add_grad_q(p.grad_q + ((int64_t{batch} * p.num_heads + head) * p.query_blocks + step) * (Traits::kHeadDim * Traits::kQueries));
+      add_grad_q(p.grad_q + ((int64_t{batch} * p.num_heads + head) * p.query_blocks + step) *
+                                (Traits::kHeadDim * Traits::kQueries));
       hopper::wgmma_wait<0>();
       hopper::pin(grad_k);
       release(shared.q_free[q_at.stage]);
@@ -266,7 +285,7 @@ struct KeyWorker {
 #pragma unroll
     for (float& x : grad_k) x *= p.scale;
     const int key = first_key + group * 64 + thread / 32 * 16 + thread % 32 / 4;
-    const auto row = [&](void* data, const int64_t (&strides)[3]) {
+    const auto row = [&](void* data, const int64_t(&strides)[3]) {
       return static_cast<T*>(data) + batch * strides[0] + key * strides[1] + kv_head * strides[2];
     };
     write_rows(grad_k, row(p.grad_k, p.grad_k_strides), p.grad_k_strides[1], p.seq_k - key, p.head_dim);
@@ -275,9 +294,11 @@ struct KeyWorker {
 };
 
 template <class Traits>
-__global__ void __launch_bounds__(Traits::kThreads, 1) backward_kernel(const __grid_constant__ BackwardParams p) {
+__global__ void __launch_bounds__(Traits::kThreads, 1)
+    backward_kernel(const __grid_constant__ BackwardParams p) {
   extern __shared__ char raw[];
-  auto& shared = *reinterpret_cast<typename Traits::Shared*>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~uintptr_t{1023});
+  auto& shared = *reinterpret_cast<typename Traits::Shared*>((reinterpret_cast<uintptr_t>(raw) + 1023) &
+                                                             ~uintptr_t{1023});
   const int group = static_cast<int>(threadIdx.x) / 128;
   if (threadIdx.x == 0) {
     shared.kv_full.init(1);
@@ -295,7 +316,8 @@ __global__ void __launch_bounds__(Traits::kThreads, 1) backward_kernel(const __g
     if (threadIdx.x == 0) load_steps<Traits>(p, shared, first_key, kv_head, batch);
   } else {
     hopper::claim_registers<240>();
-    KeyWorker<Traits>(p, shared, group - 1, static_cast<int>(threadIdx.x) % 128).work(first_key, kv_head, batch);
+    KeyWorker<Traits>(p, shared, group - 1, static_cast<int>(threadIdx.x) % 128)
+        .work(first_key, kv_head, batch);
   }
 }
 

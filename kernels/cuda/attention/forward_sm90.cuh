@@ -1,6 +1,6 @@
-// The forward kernel for Hopper. One warp loads tiles with the copy engine; each of kGroups warpgroups owns 64 rows of
-// queries and works on them with wgmma. While a warpgroup's softmax runs, its own next product and the other
-// warpgroups' products keep the tensor cores busy (Shah et al., 2024, §3).
+// The forward kernel for Hopper. One warp loads tiles with the copy engine; each of kGroups warpgroups owns
+// 64 rows of queries and works on them with wgmma. While a warpgroup's softmax runs, its own next product and
+// the other warpgroups' products keep the tensor cores busy (Shah et al., 2024, §3).
 #pragma once
 
 #include "kernels/cuda/attention/attention.h"
@@ -26,20 +26,20 @@ struct ForwardParams {
   float* lse;
 };
 
-template <int kHeadDim_, int kValueDim_, int kGroups_, int kKeys_, int kPolynomialEvery_, bool kCausal_, typename T_>
+template <int kHeadDim_, int kValueDim_, int kGroups_, bool kCausal_, typename T_>
 struct ForwardTraits {
   using T = T_;
   static constexpr int kHeadDim = kHeadDim_, kValueDim = kValueDim_;  // multiples of 64
   static constexpr int kGroups = kGroups_, kRows = 64 * kGroups;
-  static constexpr int kKeys = kKeys_;  // keys a tile
-  static constexpr int kPolynomialEvery = kPolynomialEvery_;  // of the pairs of powers, see softmax.cuh
+  static constexpr int kKeys = 128;  // a tile's
   static constexpr bool kCausal = kCausal_;
   static constexpr int kThreads = 128 * (kGroups + 1);
   static constexpr int kQueryBytes = kRows * kHeadDim * 2, kKeyBytes = kKeys * kHeadDim * 2,
                        kValueBytes = kKeys * kValueDim * 2;
   static constexpr int kStages = 2;
   // The next tile's queries come early where they fit into the 227 KiB that a block may have.
-  static constexpr int kQueryStages = 2 * kQueryBytes + kStages * (kKeyBytes + kValueBytes) <= 225 * 1024 ? 2 : 1;
+  static constexpr int kQueryStages =
+      2 * kQueryBytes + kStages * (kKeyBytes + kValueBytes) <= 225 * 1024 ? 2 : 1;
 
   struct Shared {
     alignas(1024) char q[kQueryStages][kQueryBytes];
@@ -52,7 +52,8 @@ struct ForwardTraits {
   static constexpr int kSharedBytes = sizeof(Shared) + 1024;  // room to align it
 };
 
-// The blocks of keys that a tile of queries sees: [0, count), those from `whole` on with keys that some row does not.
+// The blocks of keys that a tile of queries sees: [0, count), those from `whole` on with keys that some row
+// does not.
 template <class Traits>
 struct KeyBlocks {
   int count, whole;
@@ -80,19 +81,19 @@ __device__ __forceinline__ void load_tiles(const ForwardParams& p, typename Trai
     const auto load_k = [&](int block) {
       shared.k_free[k_at.stage].wait(k_at.parity ^ 1);
       hopper::load_tile(shared.k[k_at.stage], p.k, shared.k_full[k_at.stage], Traits::kHeadDim, Traits::kKeys,
-           block * Traits::kKeys, kv_head, tile.batch);
+                        block * Traits::kKeys, kv_head, tile.batch);
       k_at.next();
     };
     shared.q_free[q_at.stage].wait(q_at.parity ^ 1);
     hopper::load_tile(shared.q[q_at.stage], p.q, shared.q_full[q_at.stage], Traits::kHeadDim, Traits::kRows,
-         tile.row_block * Traits::kRows, tile.head, tile.batch);
+                      tile.row_block * Traits::kRows, tile.head, tile.batch);
     q_at.next();
     load_k(blocks.count - 1);
     for (int block = blocks.count - 1; block >= 0; --block) {
       if (block > 0) load_k(block - 1);  // what consumers want first
       shared.v_free[v_at.stage].wait(v_at.parity ^ 1);
-      hopper::load_tile(shared.v[v_at.stage], p.v, shared.v_full[v_at.stage], Traits::kValueDim, Traits::kKeys,
-           block * Traits::kKeys, kv_head, tile.batch);
+      hopper::load_tile(shared.v[v_at.stage], p.v, shared.v_full[v_at.stage], Traits::kValueDim,
+                        Traits::kKeys, block * Traits::kKeys, kv_head, tile.batch);
       v_at.next();
     }
   }
@@ -111,12 +112,15 @@ struct Worker {
   float out[Traits::kValueDim / 2];
   uint32_t probabilities[Traits::kKeys / 16][4];
 
-  __device__ __forceinline__ Worker(const ForwardParams& params, typename Traits::Shared& shared_, int group_, int thread_)
+  __device__ __forceinline__ Worker(const ForwardParams& params, typename Traits::Shared& shared_, int group_,
+                                    int thread_)
       : p(params), shared(shared_), group(group_), thread(thread_) {}
 
   // Warpgroups take turns at the tensor cores, so that one's softmax runs beside another's products.
   __device__ __forceinline__ void take_turn() { hopper::named_sync(1 + group, 256); }
-  __device__ __forceinline__ void pass_turn() { hopper::named_arrive(1 + (group + 1) % Traits::kGroups, 256); }
+  __device__ __forceinline__ void pass_turn() {
+    hopper::named_arrive(1 + (group + 1) % Traits::kGroups, 256);
+  }
 
   __device__ __forceinline__ void release(Barrier& barrier) {
     if (thread == 0) barrier.arrive();
@@ -192,7 +196,7 @@ struct Worker {
     release(shared.k_free[k_at.stage]);
     k_at.next();
     if (block >= blocks.whole) exclude(first_row, block * Traits::kKeys);
-    softmax.update<Traits::kPolynomialEvery>(scores, scale_log2);
+    softmax.update(scores, scale_log2);
     round_probabilities();
     bool accumulate = false;
     const auto step = [&](bool partly) {
@@ -208,8 +212,9 @@ struct Worker {
       release(shared.k_free[k_at.stage]);
       k_at.next();
       if (partly) exclude(first_row, block * Traits::kKeys);
-      softmax.update<Traits::kPolynomialEvery>(scores, scale_log2);
-      hopper::hold_back(softmax.sum[0] + softmax.sum[1]);  // the softmax runs beside the product, not after it
+      softmax.update(scores, scale_log2);
+      hopper::hold_back(softmax.sum[0] +
+                        softmax.sum[1]);  // the softmax runs beside the product, not after it
       hopper::wgmma_wait<0>();
       hopper::pin(out);
       release(shared.v_free[v_at.stage]);
@@ -245,12 +250,15 @@ struct Worker {
 };
 
 template <class Traits>
-__global__ void __launch_bounds__(Traits::kThreads, 1) forward_kernel(const __grid_constant__ ForwardParams p) {
+__global__ void __launch_bounds__(Traits::kThreads, 1)
+    forward_kernel(const __grid_constant__ ForwardParams p) {
   extern __shared__ char raw[];
-  auto& shared = *reinterpret_cast<typename Traits::Shared*>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~uintptr_t{1023});
+  auto& shared = *reinterpret_cast<typename Traits::Shared*>((reinterpret_cast<uintptr_t>(raw) + 1023) &
+                                                             ~uintptr_t{1023});
   const int group = static_cast<int>(threadIdx.x) / 128;
   if (threadIdx.x == 0) {
-    for (int i = 0; i < Traits::kQueryStages; ++i) shared.q_full[i].init(1), shared.q_free[i].init(Traits::kGroups);
+    for (int i = 0; i < Traits::kQueryStages; ++i)
+      shared.q_full[i].init(1), shared.q_free[i].init(Traits::kGroups);
     for (int i = 0; i < Traits::kStages; ++i) {
       shared.k_full[i].init(1), shared.k_free[i].init(Traits::kGroups);
       shared.v_full[i].init(1), shared.v_free[i].init(Traits::kGroups);

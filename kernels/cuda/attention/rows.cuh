@@ -20,8 +20,9 @@ __device__ __forceinline__ uint4 transpose_quad(const uint32_t (&words)[4]) {
   return make_uint4(turned[0], turned[1], turned[2], turned[3]);
 }
 
-// Writes a thread's part of d (64 rows of a warpgroup × 2 · kCount columns): `to` is its first row (wgmma.cuh), the
-// other one is eight rows on; both only where they exist, 16 bytes at a time. `columns` is a multiple of 8.
+// Writes a thread's part of d (64 rows of a warpgroup × 2 · kCount columns): `to` is its first row
+// (wgmma.cuh), the other one is eight rows on; both only where they exist, 16 bytes at a time. `columns` is a
+// multiple of 8.
 template <typename T, int kCount>
 __device__ __forceinline__ void write_rows(const float (&d)[kCount], T* to, int64_t row_stride, int rows_left,
                                            int columns) {

@@ -13,9 +13,9 @@ struct AttentionTile {
   int batch;
 };
 
-// Blocks stay for the whole launch and take tiles in turn, there and back over the blocks, so that each gets its
-// share of long and short ones. Under causality the longest come first: a chunk of row blocks of every head, then the
-// next chunk, so that those who read the same keys do it at the same time.
+// Blocks stay for the whole launch and take tiles in turn, there and back over the blocks, so that each gets
+// its share of long and short ones. Under causality the longest come first: a chunk of row blocks of every
+// head, then the next chunk, so that those who read the same keys do it at the same time.
 struct AttentionSchedule {
   int row_blocks;
   int num_heads;

@@ -1,4 +1,5 @@
-// The online softmax on accumulators as wgmma lays them out: a thread holds parts of two rows, quads hold whole rows.
+// The online softmax on accumulators as wgmma lays them out: a thread holds parts of two rows, quads hold
+// whole rows.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -11,22 +12,6 @@ namespace zeta::cuda {
 __device__ inline float exp2_approx(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
-// 2^x for x ≤ 0 (0 from -127 down) with a relative error of at most 1.0e-04, on the units that multiply: those for
-// special functions are what a short head's softmax waits for. NaN and infinity must be caught elsewhere.
-__device__ inline float exp2_polynomial(float x) {
-  constexpr float kRound = 12582912;  // 1.5 · 2^23: adding it leaves the nearest integer in the low bits
-  x = fmaxf(x, -127.0f);
-  const float shifted = x + kRound, f = x - (shifted - kRound);
-  const float p = ((0.055008932f * f + 0.242210967f) * f + 0.693282928f) * f + 1.0f;
-  return __int_as_float(__float_as_int(p) + (__float_as_int(shifted) << 23));
-}
-
-__device__ inline float larger_or_nan(float a, float b) {
-  float y;
-  asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
   return y;
 }
 
@@ -46,20 +31,19 @@ struct OnlineSoftmax {
   float sum[2] = {0, 0};                      // this thread's part
   float rescale[2];                           // what earlier sums and outputs shrink by
 
-  // Turns scores into probabilities relative to the greatest score so far. scale_log2 = scale · log2 e. Every
-  // kEvery-th pair is computed by the polynomial; 0: none.
-  template <int kEvery, int kCount>
+  // Turns scores into probabilities relative to the greatest score so far. scale_log2 = scale · log2 e.
+  template <int kCount>
   __device__ void update(float (&s)[kCount], float scale_log2) {
     float greatest[2] = {largest[0], largest[1]}, base[2], total[2] = {0, 0};
 #pragma unroll
     for (int i = 0; i < kCount; i += 4)
 #pragma unroll
       for (int row = 0; row < 2; ++row)
-        greatest[row] = larger_or_nan(greatest[row], larger_or_nan(s[i + 2 * row], s[i + 2 * row + 1]));
+        greatest[row] = fmaxf(greatest[row], fmaxf(s[i + 2 * row], s[i + 2 * row + 1]));
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
-      greatest[row] = larger_or_nan(greatest[row], __shfl_xor_sync(~0u, greatest[row], 1));
-      greatest[row] = larger_or_nan(greatest[row], __shfl_xor_sync(~0u, greatest[row], 2));
+      greatest[row] = fmaxf(greatest[row], __shfl_xor_sync(~0u, greatest[row], 1));
+      greatest[row] = fmaxf(greatest[row], __shfl_xor_sync(~0u, greatest[row], 2));
       // A row that has seen nothing yet stays at -inf, and subtracts 0 instead.
       base[row] = greatest[row] == -INFINITY ? 0 : greatest[row] * scale_log2;
       rescale[row] = exp2_approx(largest[row] * scale_log2 - base[row]);
@@ -68,8 +52,7 @@ struct OnlineSoftmax {
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       const int row = i / 2 % 2;
-      const float x = s[i] * scale_log2 - base[row];
-      s[i] = kEvery && i / 4 % max(kEvery, 1) == 0 ? exp2_polynomial(x) : exp2_approx(x);
+      s[i] = exp2_approx(s[i] * scale_log2 - base[row]);
       total[row] += s[i];
     }
 #pragma unroll
@@ -91,7 +74,6 @@ struct OnlineSoftmax {
       float total = sum[row];
       total += __shfl_xor_sync(~0u, total, 1);
       total += __shfl_xor_sync(~0u, total, 2);
-      if (largest[row] == INFINITY) total = NAN;  // ∞ - ∞
       inverse[row] = total == 0 ? 0 : 1 / total;
       lse[row] = total == 0 ? -INFINITY : largest[row] * scale + __logf(total);
     }

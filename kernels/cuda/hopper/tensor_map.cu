@@ -10,8 +10,8 @@ decltype(&cuTensorMapEncodeTiled) encode_function() {
   static const auto function = [] {
     void* entry = nullptr;
     cudaDriverEntryPointQueryResult found;
-    const auto error = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000,
-                                                        cudaEnableDefault, &found);
+    const auto error =
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &found);
     return error == cudaSuccess && found == cudaDriverEntryPointSuccess ? entry : nullptr;
   }();
   return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);
@@ -34,8 +34,8 @@ cudaError_t map_boxes(CUtensorMap* map, const HalfTensor& t, int box_rows) {
   const auto encode = encode_function();
   if (!encode) return cudaErrorNotSupported;
   const auto rows = static_cast<cuuint64_t>(t.rows > 0 ? t.rows : 1);  // none is never read
-  const cuuint64_t sizes[] = {static_cast<cuuint64_t>(t.columns), rows,
-                              static_cast<cuuint64_t>(t.heads), static_cast<cuuint64_t>(t.batch)};
+  const cuuint64_t sizes[] = {static_cast<cuuint64_t>(t.columns), rows, static_cast<cuuint64_t>(t.heads),
+                              static_cast<cuuint64_t>(t.batch)};
   const cuuint64_t strides[] = {bytes(t.rows, t.row_stride), bytes(t.heads, t.head_stride),
                                 bytes(t.batch, t.batch_stride)};
   const cuuint32_t box[] = {64, static_cast<cuuint32_t>(box_rows), 1, 1}, steps[] = {1, 1, 1, 1};

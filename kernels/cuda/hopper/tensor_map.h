@@ -18,7 +18,8 @@ struct HalfTensor {
 // Whether the copy engine can address it: 16-byte aligned base and strides.
 bool can_map(const HalfTensor& tensor);
 
-// Boxes of 64 columns × box_rows rows, which land in shared memory as rows of 128 bytes, swizzled by 128 bytes.
+// Boxes of 64 columns × box_rows rows, which land in shared memory as rows of 128 bytes, swizzled by 128
+// bytes.
 cudaError_t map_boxes(CUtensorMap* map, const HalfTensor& tensor, int box_rows);
 
 }  // namespace zeta::cuda::hopper

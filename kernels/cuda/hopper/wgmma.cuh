@@ -1,10 +1,10 @@
 // wgmma: products of a warpgroup (128 threads) on the tensor cores of Hopper (sm_90a), fp32 accumulators.
 //
-// d (64, N) += a (64, 16) · b (16, N), in bf16 or fp16; b, and a where it is not in registers, from shared memory as
-// matrix_descriptor describes it. Thread t holds d as for mma.m16n8: rows r = 16·(t/32) + (t%32)/4 and r + 8,
-// d[4j], d[4j+1] columns 8j + 2·(t%4) and the next of row r, d[4j+2], d[4j+3] the same of row r + 8.
-// Products are asynchronous: wgmma_fence before the first, wgmma_commit after the last, wgmma_wait before d is read
-// or an operand overwritten. PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions".
+// d (64, N) += a (64, 16) · b (16, N), in bf16 or fp16; b, and a where it is not in registers, from shared
+// memory as matrix_descriptor describes it. Thread t holds d as for mma.m16n8: rows r = 16·(t/32) + (t%32)/4
+// and r + 8, d[4j], d[4j+1] columns 8j + 2·(t%4) and the next of row r, d[4j+2], d[4j+3] the same of row r
+// + 8. Products are asynchronous: wgmma_fence before the first, wgmma_commit after the last, wgmma_wait
+// before d is read or an operand overwritten. PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions".
 #pragma once
 
 #include <cuda_bf16.h>
@@ -30,19 +30,21 @@ __device__ inline void pin(float (&d)[kCount]) {
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 
-// Keeps the assembler from moving a wait to before `value`, which is never negative, is computed: it knows of no reason
-// why a wait should come late, so this gives it one.
+// Keeps the assembler from moving a wait to before `value`, which is never negative, is computed: it knows of
+// no reason why a wait should come late, so this gives it one.
 __device__ inline void hold_back(float value) {
   asm volatile("{.reg .pred p; setp.lt.f32 p, %0, 0f00000000; @p trap;}" ::"f"(value) : "memory");
 }
 
-// A matrix in shared memory of 128-byte rows, swizzled by 128 bytes, starting at a multiple of 1024 bytes (or a
-// multiple of 32 bytes into such a row). Rows run along M or N where 64 of the product's depth lie in a row; for a
-// transposed operand rows run along the depth, and `slab` is the distance in bytes from one 64 columns to the next.
+// A matrix in shared memory of 128-byte rows, swizzled by 128 bytes, starting at a multiple of 1024 bytes (or
+// a multiple of 32 bytes into such a row). Rows run along M or N where 64 of the product's depth lie in a
+// row; for a transposed operand rows run along the depth, and `slab` is the distance in bytes from one 64
+// columns to the next.
 __device__ inline uint64_t matrix_descriptor(const void* matrix, int slab = 16) {
   constexpr uint64_t kSwizzle128 = uint64_t{1} << 62, kEightRows = uint64_t{1024 >> 4} << 32;
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(matrix));
-  return kSwizzle128 | kEightRows | uint64_t{static_cast<uint32_t>(slab) >> 4} << 16 | (address & 0x3FFFF) >> 4;
+  return kSwizzle128 | kEightRows | uint64_t{static_cast<uint32_t>(slab) >> 4} << 16 |
+         (address & 0x3FFFF) >> 4;
 }
 // The descriptor `bytes` further on.
 __device__ inline uint64_t advance(uint64_t descriptor, int bytes) { return descriptor + (bytes >> 4); }
