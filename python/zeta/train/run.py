@@ -16,7 +16,8 @@ from zeta.train.evaluate import Evaluator
 from zeta.train.feed import Feed
 from zeta.train.loop import Loop
 from zeta.train.manifest import RunManifest, check_resumable
-from zeta.train.model import build_model, count_parameters, model_config, parameter_groups
+from zeta.train.model import build_model
+from zeta.train.model_config import model_config
 from zeta.train.output import open_run_folder
 from zeta.train.plan import Plan, make_plan
 from zeta.train.precision import choose_dtype
@@ -25,6 +26,7 @@ from zeta.train.ranks import Ranks, join_ranks, leave_ranks
 from zeta.train.recorder import Recorder
 from zeta.train.sources import open_shards
 from zeta.train.state import Counters, pack_state, unpack_state
+from zeta.train.weights import count_parameters, parameter_groups
 
 _REASONS = {signal.SIGHUP: "the end of the deepspeed command"}
 
