@@ -83,8 +83,7 @@ def check_config(config: dict[str, Any], path: Path) -> int:
             f"--config {path}: expected zero_optimization.stage 3, got {parsed.zero_optimization_stage}"
         )
     try:
-        allows_untested = bool(config.get("zero_allow_untested_optimizer"))
-        check_optimizer(config["optimizer"], _offloads(config), allows_untested)
+        check_optimizer(config["optimizer"], bool(config.get("zero_allow_untested_optimizer")))
     except TrainError as error:
         raise TrainError(f"--config {path}: {error}") from error
     return parsed.train_micro_batch_size_per_gpu
