@@ -80,7 +80,8 @@ class _Run:
         if resumed is not None:
             state = self._checkpoints.load(self._engine, resumed)
             self._counters, position = unpack_state(state)
-            self._feed.seek(position)
+            with self._ranks.together():
+                self._feed.seek(position)
         steps_per_epoch = self._feed.blocks_per_epoch / self._engine.train_batch_size()
         plan = make_plan(self._options, self._config, steps_per_epoch)
         with self._ranks.together():
