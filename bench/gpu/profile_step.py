@@ -79,9 +79,9 @@ def union(ranges: Iterable[tuple[float, float]]) -> float:
     return covered
 
 
-def report(profile: StepProfile, steps: int) -> None:
-    by_name, busy = kernel_times(profile.profiler.events())
-    step, kernels = median(profile.seconds), by_name.total() / steps
+def report(watch: StepProfile, steps: int) -> None:
+    by_name, busy = kernel_times(watch.profiler.events())
+    step, kernels = median(watch.seconds), by_name.total() / steps
     print(
         f"step {step * 1e3:.1f} ms, busy {busy / steps * 1e3:.1f} ms, kernels {kernels * 1e3:.1f} ms a step"
     )

@@ -69,7 +69,11 @@ def _read_tokens(store: Store, shard: Shard) -> numpy.ndarray:
 
     data = read_checked(store, shard)
     table = parquet.read_table(io.BytesIO(data), columns=["tokens"])
-    return numpy.asarray(table["tokens"].combine_chunks().flatten())
+    tokens = numpy.asarray(table["tokens"].combine_chunks().flatten())
+    if len(tokens) != shard.tokens:
+        found = f"the manifest says {shard.tokens} tokens, it has {len(tokens)}"
+        raise DataError(f"shard {store.uri_of(shard.path)} is foreign: {found}; {_CURE}")
+    return tokens
 
 
 def read_checked(store: Store, shard: Shard) -> bytes:

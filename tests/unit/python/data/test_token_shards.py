@@ -184,6 +184,13 @@ def test_a_damaged_shard_is_named_when_it_is_needed(shards: Path, tmp_path: Path
     assert not list((tmp_path / "cache").rglob("train*"))
 
 
+def test_a_shard_of_other_length_than_the_manifest_says_is_refused(shards: Path) -> None:
+    manifest = shards / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"tokens": 200', '"tokens": 300'))
+    with pytest.raises(DataError, match=r"train/part-00000.parquet is foreign: .* 300 tokens, it has 200"):
+        TokenShards(shards).tokens("train")
+
+
 def test_a_truncated_cache_is_made_again(shards: Path, tmp_path: Path) -> None:
     TokenShards(shards).tokens("train")
     (cached,) = (tmp_path / "cache").rglob("train*")
