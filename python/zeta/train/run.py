@@ -10,7 +10,8 @@ import deepspeed
 
 from zeta.train.arguments import Options
 from zeta.train.checkpoint import Checkpoints
-from zeta.train.config import check_config, complete_config, read_config
+from zeta.train.config import check_config, complete_config, refusal
+from zeta.train.config_file import read_config
 from zeta.train.errors import TrainError
 from zeta.train.evaluate import Evaluator
 from zeta.train.feed import Feed
@@ -118,12 +119,15 @@ class _Run:
         model = build_model(self._llama, options.params, self._dtype, self._config, options.seed, self._ranks)
         self._num_parameters = count_parameters(model)
         decay = self._config["optimizer"]["params"].get("weight_decay", 0.0)
-        engine, *_ = deepspeed.initialize(
-            model=model,
-            model_parameters=parameter_groups(model, decay),
-            config=self._config,
-            dist_init_required=False,
-        )
+        try:
+            engine, *_ = deepspeed.initialize(
+                model=model,
+                model_parameters=parameter_groups(model, decay),
+                config=self._config,
+                dist_init_required=False,
+            )
+        except (AssertionError, ValueError) as error:  # what no check before it has found
+            raise TrainError(f"--config {options.config}: {refusal(error)}") from error
         return engine
 
     def _open_recorder(self, plan: Plan) -> Recorder:
