@@ -31,15 +31,19 @@ def write_config(folder: Path, micro_batch: int) -> Path:
     return path
 
 
+def train_arguments(config: Path, output: Path, data: str, model: str, params: str, *more: str) -> list[str]:
+    """The command line of a run that does nothing but train."""
+    return [
+        *("--config", str(config), "--zeta_params", params, "--model", model, "--data", data),
+        *("--output", str(output), "--eval-every", "0", "--save-every", "0", "--log-every", "10", *more),
+    ]
+
+
 def train(arguments: argparse.Namespace, config: Path, flash: bool, precision: str, output: Path) -> None:
     params = f"use_flash_attn={str(flash).lower()}, bitlinear_precision={precision}, dtype=bf16"
-    command = [
-        *(sys.executable, str(ROOT / "examples/train.py"), "--config", str(config)),
-        *("--zeta_params", params, "--model", arguments.model, "--data", arguments.data),
-        *("--output", str(output), "--max-minutes", str(arguments.seconds / 60)),
-        *("--eval-every", "0", "--save-every", "0", "--log-every", "10"),
-    ]
-    subprocess.run(command, check=True)
+    limit = ("--max-minutes", str(arguments.seconds / 60))
+    words = train_arguments(config, output, arguments.data, arguments.model, params, *limit)
+    subprocess.run([sys.executable, str(ROOT / "examples/train.py"), *words], check=True)
 
 
 def report(flash: bool, precision: str, output: Path) -> str:

@@ -23,22 +23,11 @@ find_missing() {
     case "$line" in
       cmake|git) command -v "$line" >/dev/null && continue ;;
       ninja-build) command -v ninja >/dev/null && continue ;;
-      rust) find_rust && continue; line='cargo-web|cargo-1.89|cargo-1.85|cargo' ;;
+      cargo*) tools/lib/find_cargo.sh >/dev/null 2>&1 && continue ;;
     esac
     name=$(choose "$line")
     installed "$name" || missing+=("$name")
   done <"$list"
-}
-
-# Rust as new as rust/zeta_text/Cargo.toml asks for, by one of the names that its CMakeLists.txt looks for.
-find_rust() {
-  local floor found name
-  floor=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' rust/zeta_text/Cargo.toml)
-  for name in cargo ~/.cargo/bin/cargo cargo-1.89 cargo-1.85; do
-    found=$("$name" --version 2>/dev/null | awk '{print $2}') || continue
-    [ -n "$found" ] && [ "$(printf '%s\n' "$floor" "$found" | sort -V | head -n 1)" = "$floor" ] && return
-  done
-  return 1
 }
 
 command -v dpkg-query >/dev/null || { echo "This is no Debian or Ubuntu: install what $list lists, by your own names, and set ZETA_SKIP_PACKAGES=1."; [ -n "${ZETA_SKIP_PACKAGES:-}" ]; exit; }

@@ -12,6 +12,7 @@ from zeta.data.options import PrepareOptions, available_cpus
 from zeta.data.prepare import prepare
 from zeta.data.progress import Progress
 from zeta.data.selection import Selection
+from zeta.one_line_parser import OneLineParser
 
 _PROGRAM = "python -m zeta.data"
 _PLACES = """\
@@ -68,7 +69,7 @@ def _options(given: argparse.Namespace) -> PrepareOptions:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=_PROGRAM, description="Prepare text for training.")
+    parser = OneLineParser(prog=_PROGRAM, description="Prepare text for training.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser(
         "prepare",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -14,6 +15,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 from zeta.data.errors import DataError
 from zeta.data.store import Entry
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ class LocalStore:
             os.replace(temporary, path)
             _sync_folder(path.parent)
         except OSError as error:
-            raise DataError(f"cannot write {self.uri_of(name)}: {error.strerror}") from error
+            cure = "; free some space and run this again" if error.errno in _FULL else ""
+            raise DataError(f"cannot write {self.uri_of(name)}: {error.strerror}{cure}") from error
         finally:
             with suppress(OSError):
                 temporary.unlink()

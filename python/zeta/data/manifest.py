@@ -13,6 +13,7 @@ from zeta.data.store import Store
 
 NAME = "manifest.json"
 VERSION = 1
+_CURE = ", or a damaged one: choose another folder, or delete this one and prepare the data again"
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,13 @@ class Manifest:
             fields: dict[str, Any] = json.loads(store.read(NAME))
             version = fields["version"]
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{where} is not a manifest of token shards") from error
+            raise DataError(f"{where} is not a manifest of token shards{_CURE}") from error
         if version != VERSION:
             raise DataError(f"{where}: expected version {VERSION}, got {version!r}: prepare the data again")
         try:
             return cls._parse(fields)
         except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{where} is not a manifest of token shards: {error}") from error
+            raise DataError(f"{where} is not a manifest of token shards{_CURE}") from error
 
     @classmethod
     def _parse(cls, fields: dict[str, Any]) -> Manifest:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import io
+import mmap
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
 
+from zeta.data.cache_folder import exclusive, reserve
 from zeta.data.errors import DataError
 from zeta.data.manifest import Shard
 from zeta.data.store import Store
@@ -19,30 +20,12 @@ from zeta.data.store import Store
 _CURE = "delete it and prepare the data again"
 
 
-def default_cache_folder() -> Path:
-    """``$ZETA_CACHE_DIR``, else ``$XDG_CACHE_HOME/zeta``, else ``~/.cache/zeta``."""
-    if folder := os.environ.get("ZETA_CACHE_DIR"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "zeta"
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Let one process of this machine at a time fill ``folder``, creating it; others wait."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def map_tokens(store: Store, shards: Sequence[Shard], file: Path) -> numpy.ndarray:
     """The tokens of ``shards`` one after another, read-only int32, mapped from ``file``, which is made if
     missing.
 
-    Every shard is checked against its hash when the file is made.
+    Every shard is checked against its hash when the file is made. While the array lives, the file is in use
+    and stays in the cache.
 
     Raises:
         DataError: a shard is missing, truncated or foreign, or the disk is full.
@@ -50,25 +33,33 @@ def map_tokens(store: Store, shards: Sequence[Shard], file: Path) -> numpy.ndarr
     total = sum(shard.tokens for shard in shards)
     if total == 0:
         return numpy.empty(0, dtype=numpy.int32)
-    with exclusive(file.parent):
-        if not file.exists() or file.stat().st_size != 4 * total:
-            _fill(store, shards, file)
-    return numpy.memmap(file, dtype=numpy.int32, mode="r")
+    try:
+        with exclusive(file.parent):
+            if not file.exists() or file.stat().st_size != 4 * total:
+                _fill(store, shards, file, 4 * total)
+            os.utime(file.parent)  # the longest unused goes first
+            return numpy.frombuffer(_map(file), dtype=numpy.int32)
+    except OSError as error:
+        reason = f"{error.strerror} (ZETA_CACHE_DIR moves it)"
+        raise DataError(f"cannot use the cache {file}: {reason}") from error
 
 
-def _fill(store: Store, shards: Sequence[Shard], file: Path) -> None:
+def _map(file: Path) -> mmap.mmap:
+    with open(file, "rb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_SH)  # held until the mapping, which has the handle too, is gone
+        return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _fill(store: Store, shards: Sequence[Shard], file: Path, size: int) -> None:
     temporary = file.with_name(file.name + ".tmp")
     try:
-        with open(temporary, "wb") as out:
+        reserve(temporary, size)
+        with open(temporary, "r+b") as out:
             for shard in shards:
                 out.write(_read_tokens(store, shard).tobytes())
             out.flush()
             os.fsync(out.fileno())
         os.replace(temporary, file)
-    except OSError as error:
-        raise DataError(
-            f"cannot write the cache {file}: {error.strerror} (ZETA_CACHE_DIR moves it)"
-        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -78,7 +69,11 @@ def _read_tokens(store: Store, shard: Shard) -> numpy.ndarray:
 
     data = read_checked(store, shard)
     table = parquet.read_table(io.BytesIO(data), columns=["tokens"])
-    return numpy.asarray(table["tokens"].combine_chunks().flatten())
+    tokens = numpy.asarray(table["tokens"].combine_chunks().flatten())
+    if len(tokens) != shard.tokens:
+        found = f"the manifest says {shard.tokens} tokens, it has {len(tokens)}"
+        raise DataError(f"shard {store.uri_of(shard.path)} is foreign: {found}; {_CURE}")
+    return tokens
 
 
 def read_checked(store: Store, shard: Shard) -> bytes:

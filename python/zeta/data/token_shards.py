@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy
 
 from zeta.data.blocks import Blocks, cut_blocks
+from zeta.data.cache_folder import default_cache_folder, exclusive
 from zeta.data.errors import DataError
 from zeta.data.local_store import LocalStore
 from zeta.data.manifest import NAME, Manifest
 from zeta.data.store import open_store
-from zeta.data.token_cache import default_cache_folder, exclusive, map_tokens
+from zeta.data.token_cache import map_tokens
 from zeta.data.tokenizer_folder import TokenizerFolder
 
 
@@ -25,9 +26,9 @@ class TokenShards:
 
     Args:
         uri: the ``--output`` of ``prepare``.
-        cache_folder: where flat files go; default ``$ZETA_CACHE_DIR``, else ``~/.cache/zeta``. They may be
-        deleted
-            whenever no process reads them.
+        cache_folder: where flat files go; default ``$ZETA_CACHE_DIR``, else ``~/.cache/zeta``. When they
+            would exceed ``$ZETA_CACHE_SIZE``, such as ``500GB`` (default 32 GiB), those of the sets that were
+            not used for the longest time are removed, but none that a process has mapped.
 
     Raises:
         DataError: there is no complete set of token shards at ``uri``.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zeta.byte_size import byte_size
 from zeta.export.errors import ExportError
+from zeta.one_line_parser import OneLineParser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m zeta.export",
         description="Write a training checkpoint as a Hugging Face folder with packed weights.",
     )

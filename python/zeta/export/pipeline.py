@@ -8,11 +8,12 @@ from pathlib import Path
 from zeta.export.dtypes import parse_dtype
 from zeta.export.errors import ExportError
 from zeta.export.folder import new_folder
-from zeta.export.metadata import check_tokenizer, write_metadata
+from zeta.export.metadata import write_metadata
 from zeta.export.report import ExportReport
 from zeta.export.skeleton import check_weights, read_skeleton
 from zeta.export.source import open_source
 from zeta.export.target import check_layers, choose_target, note_on_rounding
+from zeta.export.tokenizer import check_tokenizer
 from zeta.export.writer import ModelWriter
 
 DEFAULT_SHARD_SIZE = 5_000_000_000
@@ -58,7 +59,7 @@ def export(
     skeleton = read_skeleton(source.folder)
     check_weights(source.folder, skeleton, source.weights.shapes)
     check_layers(target, skeleton)
-    check_tokenizer(source, skeleton)
+    check_tokenizer(source.tokenizer, skeleton.vocab_size)
 
     report = ExportReport(out, target.precision, notes=note_on_rounding(source, target))
     config = target.form and target.form.quantization_config(unpacked=[skeleton.head])

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from zeta.export.errors import ExportError
+
+_REFUSALS = (StrictDataclassError, ValueError, KeyError, TypeError, AttributeError, OSError, RuntimeError)
+_COMPUTED = ".inv_freq"  # old folders store what transformers computes
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Skeleton:
     Attributes:
         architecture: its class in transformers.
         shapes: the tensors that a folder of it stores, in the model's order; of tied ones only the owner.
+        tied: the others of these, which a folder may store too.
         linear: names of the linear layers that are packed: all but the output layer.
         head: the name of the output layer.
         embeddings: tensors of `shapes` that embed tokens or score them.
@@ -28,6 +33,7 @@ class Skeleton:
 
     architecture: str
     shapes: dict[str, torch.Size]
+    tied: frozenset[str]
     linear: frozenset[str]
     head: str
     embeddings: frozenset[str]
@@ -44,8 +50,8 @@ def read_skeleton(folder: Path) -> Skeleton:
         config = AutoConfig.from_pretrained(folder)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        line = str(error).strip().splitlines()[0]
+    except _REFUSALS as error:
+        line = " ".join(str(error).split())
         raise ExportError(f"{folder}/config.json: transformers cannot build this model: {line}") from error
     return _describe(model)
 
@@ -58,6 +64,7 @@ def _describe(model: PreTrainedModel) -> Skeleton:
     return Skeleton(
         architecture=type(model).__name__,
         shapes={k: v.shape for k, v in model.state_dict().items() if k not in model.all_tied_weights_keys},
+        tied=frozenset(model.all_tied_weights_keys),
         linear=frozenset(linear - {head}),
         head=head,
         embeddings=frozenset(f"{name}.weight" for name in embeddings | {head}),
@@ -69,7 +76,7 @@ def check_weights(folder: Path, skeleton: Skeleton, shapes: Mapping[str, torch.S
     """Check that `shapes`, what a folder stores, is what its architecture needs.
 
     Raises:
-        ExportError: names the first tensor that is missing or has another shape.
+        ExportError: names the first tensor that is missing, has another shape, or has no place.
     """
     for name, shape in skeleton.shapes.items():
         if name not in shapes:
@@ -79,4 +86,9 @@ def check_weights(folder: Path, skeleton: Skeleton, shapes: Mapping[str, torch.S
         if shapes[name] != shape:
             raise ExportError(
                 f"{folder}: {name} is {list(shapes[name])}, but config.json makes it {list(shape)}"
+            )
+    for name in shapes:
+        if name not in skeleton.shapes and name not in skeleton.tied and not name.endswith(_COMPUTED):
+            raise ExportError(
+                f"{folder}: holds {name}, for which {skeleton.architecture} of its config.json has no place"
             )

@@ -74,6 +74,8 @@ def _open_checkpoint(folder: Path, config: dict[str, Any]) -> Source:
     for key in ("precision", "group_size", "dtype"):
         if key not in zeta:
             raise ExportError(f"{where}: has no {key!r}; it is no checkpoint of zeta.train")
+    if type(zeta["group_size"]) is not int:
+        raise ExportError(f"{where}: expected group_size to be an integer, got {zeta['group_size']!r}")
     dtype = parse_dtype(zeta["dtype"], str(where))
     weights = _open_deepspeed(folder)
     return Source(folder, folder / "tokenizer", config, zeta["precision"], zeta["group_size"], dtype, weights)

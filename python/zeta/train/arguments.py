@@ -18,6 +18,11 @@ _EXIT_CODES = """exit codes:
   128+ stopped, saved, and to be gone on with by --resume: 143 by SIGTERM, 130 by SIGINT, 129 by the end
        of the deepspeed command"""
 
+_ENVIRONMENT = """environment:
+  ZETA_CACHE_DIR       where the data is unpacked to be mapped (default: ~/.cache/zeta)
+  ZETA_CACHE_SIZE      what that may hold, such as 500GB; the longest unused goes first (default: 32GiB)
+  MLFLOW_TRACKING_URI  sends metrics there"""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -74,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="train.py",
         description="Trains a Llama language model under DeepSpeed ZeRO-3.",
-        epilog=f"keys of --zeta_params:\n{zeta_params_table()}\n\n{_EXIT_CODES}",
+        epilog=f"keys of --zeta_params:\n{zeta_params_table()}\n\n{_EXIT_CODES}\n\n{_ENVIRONMENT}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -38,12 +38,12 @@ class Checkpoints:
                 self._prepare_folder()
 
     def latest(self) -> Path | None:
-        """The checkpoint that `latest` names, or, if a kill kept it from being written, the newest."""
+        """The checkpoint that `latest` names, or, if it names none, the newest: a kill comes before the file."""
         marker = self._folder / "latest"
         if marker.is_file():
-            named = self._folder / marker.read_text(encoding="utf-8").strip()
-            if named.is_dir():
-                return named
+            name = marker.read_text(encoding="utf-8", errors="replace").strip()
+            if _NAME.fullmatch(name) and (self._folder / name).is_dir():
+                return self._folder / name
         whole = self._whole()
         return whole[-1] if whole else None
 
@@ -112,6 +112,10 @@ class Checkpoints:
             raise RankError(
                 f"cannot resume, {checkpoint} names code that no checkpoint needs; refused"
             ) from error
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise RankError(
+                f"cannot resume from {checkpoint}: a file is missing or foreign: {error}"
+            ) from error
         if path is None or _STATE not in client_state:
             raise TrainError(f"cannot resume from {checkpoint}: it is not a checkpoint of zeta.train")
         return client_state[_STATE]
@@ -161,8 +165,8 @@ class _FileEngine(TorchCheckpointEngine):
             return torch.load(path, map_location=map_location, weights_only=True)
         except pickle.UnpicklingError as error:
             raise RankError(f"cannot resume, {path} names code that no checkpoint needs; refused") from error
-        except (OSError, RuntimeError, EOFError) as error:
-            reason = str(error).splitlines()[0].split(". ")[0]
+        except Exception as error:  # torch.load raises whatever foreign bytes lead it to
+            reason = str(error).partition("\n")[0].partition(". ")[0] or "the file is empty"
             raise RankError(f"cannot resume, {path} is not readable: {reason}") from error
 
     def raise_error(self) -> None:

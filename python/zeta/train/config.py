@@ -1,34 +1,13 @@
-"""DeepSpeed's configuration file: read, completed, and checked by DeepSpeed itself."""
+"""DeepSpeed's configuration: completed, and checked by DeepSpeed itself."""
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
 from zeta.train.errors import TrainError
 from zeta.train.nearest import nearest
 
-_SECTIONS = ("zero_optimization", "optimizer", "scheduler", "bf16", "fp16")
 _DEFAULT_OPTIMIZER = {"type": "AdamW", "params": {"lr": 1e-3, "betas": [0.9, 0.95], "weight_decay": 0.1}}
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Reads a JSON object from `path`; raises TrainError if there is none."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainError(f"--config {path}: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TrainError(f"--config {path}: not valid JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise TrainError(f"--config {path}: expected a JSON object, got {type(config).__name__}")
-    for key in _SECTIONS:
-        if not isinstance(config.get(key, {}), dict):
-            raise TrainError(f"--config {path}: {key} must be a JSON object, got {config[key]!r}")
-    params = config.get("optimizer", {}).get("params", {})
-    if not isinstance(params, dict):
-        raise TrainError(f"--config {path}: optimizer.params must be a JSON object, got {params!r}")
-    return config
 
 
 def requested_dtype(config: dict[str, Any]) -> str | None:
@@ -63,18 +42,19 @@ def check_config(config: dict[str, Any], path: Path) -> int:
     """Has DeepSpeed parse `config` for this job's world size; returns the micro-batch size of a rank.
 
     Raises:
-        TrainError: what DeepSpeed refuses, a key that DeepSpeed never looks at, an optimizer that it does not
-            have, or a ZeRO stage other than 3.
+        TrainError: what DeepSpeed refuses, a key that DeepSpeed never looks at, an optimizer or a scheduler that
+            it does not have, or a ZeRO stage other than 3.
     """
     from deepspeed.runtime.config import DeepSpeedConfig, DeepSpeedConfigError
 
+    from zeta.train.lr_scheduler import check_lr_scheduler
     from zeta.train.optimizer import check_optimizer
 
     watched = _Watched(config)
     try:
         parsed = DeepSpeedConfig(watched)
     except (AssertionError, ValueError, TypeError, KeyError, AttributeError, DeepSpeedConfigError) as error:
-        raise TrainError(f"--config {path}: {_refusal(error)}") from error
+        raise TrainError(f"--config {path}: {refusal(error)}") from error
     for key in config:
         if key not in watched.read:
             raise TrainError(f"--config {path}: DeepSpeed knows no key {key!r}{nearest(key, watched.read)}")
@@ -83,8 +63,9 @@ def check_config(config: dict[str, Any], path: Path) -> int:
             f"--config {path}: expected zero_optimization.stage 3, got {parsed.zero_optimization_stage}"
         )
     try:
-        allows_untested = bool(config.get("zero_allow_untested_optimizer"))
-        check_optimizer(config["optimizer"], _offloads(config), allows_untested)
+        check_optimizer(config["optimizer"], bool(config.get("zero_allow_untested_optimizer")))
+        if "scheduler" in config:
+            check_lr_scheduler(config["scheduler"])
     except TrainError as error:
         raise TrainError(f"--config {path}: {error}") from error
     return parsed.train_micro_batch_size_per_gpu
@@ -114,8 +95,8 @@ class _Watched(dict[str, Any]):
         return super().get(key, default)
 
 
-def _refusal(error: Exception) -> str:
-    """What DeepSpeed found wrong, in one line that names the key."""
+def refusal(error: Exception) -> str:
+    """What DeepSpeed found wrong with a configuration, in one line that names the key."""
     from deepspeed.runtime.config_utils import DeepSpeedConfigModel
     from pydantic import ValidationError
 

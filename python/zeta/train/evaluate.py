@@ -19,7 +19,7 @@ class Evaluator:
     Reads the whole split, or about `max_tokens` of it (0: no bound), spread evenly over the ranks.
 
     Raises:
-        DataError: the split has no block for each rank.
+        DataError: the split has no block for each rank, or a shard cannot be read.
     """
 
     def __init__(
@@ -32,8 +32,14 @@ class Evaluator:
 
     @torch.no_grad()
     def loss(self, engine: deepspeed.DeepSpeedEngine, should_stop: Callable[[], bool]) -> float | None:
-        """The mean negative log-likelihood of a token in nats; None if any rank's `should_stop` is true."""
-        blocks, total = self._open(), 0.0
+        """The mean negative log-likelihood of a token in nats; None if any rank's `should_stop` is true.
+
+        Raises:
+            TrainError: on every rank, if any could not read a shard.
+        """
+        with self._ranks.together():
+            blocks = self._open()
+        total = 0.0
         engine.eval()
         try:
             for begin in range(0, self._num_blocks, self._batch_size):

@@ -23,7 +23,7 @@ class Feed:
     All ranks read equally many blocks of an epoch; the few left over are dropped. Not thread-safe.
 
     Raises:
-        DataError: the split has no block for each rank.
+        DataError: the split has no block for each rank, or a shard cannot be read.
     """
 
     def __init__(
@@ -39,7 +39,11 @@ class Feed:
         return Position(self._epoch, self._read)
 
     def seek(self, position: Position) -> None:
-        """Goes to a position, also one that another number of ranks left."""
+        """Goes to a position, also one that another number of ranks left.
+
+        Raises:
+            DataError: a shard cannot be read.
+        """
         self._epoch, self._read = position.epoch, position.blocks
         self._blocks = self._shards.blocks(
             self._split,
@@ -52,13 +56,18 @@ class Feed:
         )
 
     def next_batch(self) -> torch.Tensor:
-        """Returns the next `(batch_size, seq_len + 1)` token ids, int64, on the rank's device."""
+        """Returns the next `(batch_size, seq_len + 1)` token ids, int64, on the rank's device. Collective.
+
+        Raises:
+            TrainError: on every rank, if a new epoch began and any could not read a shard.
+        """
         return to_batch([self._next_block() for _ in range(self._batch_size)], self._ranks)
 
     def _next_block(self) -> np.ndarray:
         block = next(self._blocks, None)
-        while block is None:
-            self.seek(Position(self._epoch + 1, 0))
+        while block is None:  # At once on all ranks, which read equally many.
+            with self._ranks.together():
+                self.seek(Position(self._epoch + 1, 0))
             block = next(self._blocks, None)
         self._read += self._ranks.world_size
         return block

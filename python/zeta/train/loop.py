@@ -52,8 +52,8 @@ class Loop:
         A step that a stop kept from being evaluated and logged is so first, when the run goes on.
 
         Raises:
-            TrainError: the loss is not finite, and nothing of it is saved; or a checkpoint or the metrics
-                could not be written.
+            TrainError: the loss is not finite, and nothing of it is saved; a shard could not be read; or a
+                checkpoint or the metrics could not be written.
         """
         counters = self._counters
         stopped = counters.unlogged is not None and self._observe(counters.unlogged)

@@ -4,7 +4,9 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import LlamaConfig
 
 from zeta.train.errors import TrainError
@@ -42,11 +44,12 @@ def check_resumable(checkpoint: Path, now: RunManifest, config: LlamaConfig, uni
     Raises:
         TrainError: names the first difference.
     """
+    before = _read(checkpoint / "zeta.json")
     try:
-        before = json.loads((checkpoint / "zeta.json").read_text(encoding="utf-8"))
-        model = LlamaConfig.from_dict(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise TrainError(f"cannot resume from {checkpoint}: {error}") from error
+        model = LlamaConfig.from_dict(_read(checkpoint / "config.json"))
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainError(f"cannot resume, {checkpoint / 'config.json'} is no Llama's: {reason}") from error
     for key in _FIXED:
         if key == "world_size" and universal:
             continue
@@ -54,6 +57,18 @@ def check_resumable(checkpoint: Path, now: RunManifest, config: LlamaConfig, uni
     shapes = model.to_dict(), config.to_dict()
     for key in sorted(shapes[1].keys() - _COSMETIC):
         _check_same(checkpoint, key, *(shape.get(key) for shape in shapes))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainError(f"cannot resume, {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise TrainError(f"cannot resume, {path} is truncated or foreign: {error}") from error
+    if not isinstance(content, dict):
+        raise TrainError(f"cannot resume, {path} is foreign: expected a JSON object, got {content!r}")
+    return content
 
 
 def _check_same(checkpoint: Path, key: str, before: object, now: object) -> None:

@@ -18,11 +18,14 @@ class RunFolder:
         """Makes the folder if it does not exist.
 
         Raises:
-            TrainError: another run writes to it.
+            TrainError: another run writes to it, or it cannot be made.
         """
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-        self._lock = (path / "lock").open("w")  # A file: NFS locks no folders.
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = (path / "lock").open("w")  # A file: NFS locks no folders.
+        except OSError as error:
+            raise TrainError(f"--output {path}: {error.strerror}: name a folder to write to") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

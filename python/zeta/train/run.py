@@ -10,13 +10,15 @@ import deepspeed
 
 from zeta.train.arguments import Options
 from zeta.train.checkpoint import Checkpoints
-from zeta.train.config import check_config, complete_config, read_config
+from zeta.train.config import check_config, complete_config, refusal
+from zeta.train.config_file import read_config
 from zeta.train.errors import TrainError
 from zeta.train.evaluate import Evaluator
 from zeta.train.feed import Feed
 from zeta.train.loop import Loop
 from zeta.train.manifest import RunManifest, check_resumable
-from zeta.train.model import build_model, count_parameters, model_config, parameter_groups
+from zeta.train.model import build_model
+from zeta.train.model_config import model_config
 from zeta.train.output import open_run_folder
 from zeta.train.plan import Plan, make_plan
 from zeta.train.precision import choose_dtype
@@ -25,6 +27,7 @@ from zeta.train.ranks import Ranks, join_ranks, leave_ranks
 from zeta.train.recorder import Recorder
 from zeta.train.sources import open_shards
 from zeta.train.state import Counters, pack_state, unpack_state
+from zeta.train.weights import count_parameters, parameter_groups
 
 _REASONS = {signal.SIGHUP: "the end of the deepspeed command"}
 
@@ -78,7 +81,8 @@ class _Run:
         if resumed is not None:
             state = self._checkpoints.load(self._engine, resumed)
             self._counters, position = unpack_state(state)
-            self._feed.seek(position)
+            with self._ranks.together():
+                self._feed.seek(position)
         steps_per_epoch = self._feed.blocks_per_epoch / self._engine.train_batch_size()
         plan = make_plan(self._options, self._config, steps_per_epoch)
         with self._ranks.together():
@@ -115,12 +119,15 @@ class _Run:
         model = build_model(self._llama, options.params, self._dtype, self._config, options.seed, self._ranks)
         self._num_parameters = count_parameters(model)
         decay = self._config["optimizer"]["params"].get("weight_decay", 0.0)
-        engine, *_ = deepspeed.initialize(
-            model=model,
-            model_parameters=parameter_groups(model, decay),
-            config=self._config,
-            dist_init_required=False,
-        )
+        try:
+            engine, *_ = deepspeed.initialize(
+                model=model,
+                model_parameters=parameter_groups(model, decay),
+                config=self._config,
+                dist_init_required=False,
+            )
+        except (AssertionError, ValueError) as error:  # what no check before it has found
+            raise TrainError(f"--config {options.config}: {refusal(error)}") from error
         return engine
 
     def _open_recorder(self, plan: Plan) -> Recorder:

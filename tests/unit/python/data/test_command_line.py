@@ -76,4 +76,6 @@ def test_two_ways_of_validation_are_wrong_usage(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as exit_:
         prepare("--input", "a", "--output", "b", "--validation-fraction", "0.1", "--validation-input", "c")
     assert exit_.value.code == 2
-    assert "not allowed with" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("python -m zeta.data prepare: error: ") and error.count("\n") == 1
+    assert "not allowed with" in error

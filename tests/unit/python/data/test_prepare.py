@@ -242,7 +242,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     ):
         pytest.skip("mounting a small disk needs root and a kernel that lets it")
     try:
-        with pytest.raises(DataError, match=f"^cannot write file://{disk}/.*: No space left on device$"):
+        with pytest.raises(
+            DataError, match=f"^cannot write file://{disk}/.*: No space left on device; free some space.*$"
+        ):
             prepare(replace(small, inputs=[str(email_sources)], output=str(disk)))
         left = snapshot(disk)
         assert "manifest.json" not in left

@@ -144,7 +144,7 @@ def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", '{"name": "a web application"}', '{"version": 1}'])
 def test_a_foreign_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(DataError, match="manifest.json is not a manifest of token shards"):
+    with pytest.raises(DataError, match="manifest.json is not a manifest of token shards, .*delete this one"):
         TokenShards(tmp_path)
 
 
@@ -182,6 +182,13 @@ def test_a_damaged_shard_is_named_when_it_is_needed(shards: Path, tmp_path: Path
         with pytest.raises(DataError, match=f"train/part-00001.parquet.*({how}|No such file)"):
             reader.tokens("train")
     assert not list((tmp_path / "cache").rglob("train*"))
+
+
+def test_a_shard_of_other_length_than_the_manifest_says_is_refused(shards: Path) -> None:
+    manifest = shards / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"tokens": 200', '"tokens": 300'))
+    with pytest.raises(DataError, match=r"train/part-00000.parquet is foreign: .* 300 tokens, it has 200"):
+        TokenShards(shards).tokens("train")
 
 
 def test_a_truncated_cache_is_made_again(shards: Path, tmp_path: Path) -> None:

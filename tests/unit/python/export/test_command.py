@@ -27,11 +27,17 @@ def test_mistake_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--precision", "3bit"], ["--max-shard-size", "0"], ["--max-shard-size", "5XB"]]
+    "wrong",
+    [["--precision", "3bit"], ["--max-shard-size", "0"], ["--max-shard-size", "5XB"], ["--over"]],
 )
-def test_wrong_command_line_is_status_2(wrong: list[str]) -> None:
+def test_wrong_command_line_is_one_line_and_status_2(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["checkpoint", "out", *wrong])
+    error = capsys.readouterr().err
+    assert error.startswith("python -m zeta.export: error: ") and error.count("\n") == 1
+    assert wrong[-1] in error
 
 
 def test_full_disk(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -145,6 +145,18 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda c: edit_json(c / "config.json", num_hidden_layers=2, layer_types=None),
         "has no model.layers.1.self_attn.q_proj.weight",
     ),
+    "fewer layers": (
+        lambda c: edit_json(c / "config.json", num_hidden_layers=0, layer_types=None),
+        "holds model.layers.0.self_attn.q_proj.weight, for which LlamaForCausalLM .* no place",
+    ),
+    "a size that is text": (
+        lambda c: edit_json(c / "config.json", hidden_size="128"),
+        "config.json: transformers cannot build this model: .*hidden_size.*expected int, got str",
+    ),
+    "a negative size": (
+        lambda c: edit_json(c / "config.json", head_dim=-3),
+        "config.json: transformers cannot build this model: .*negative dimension",
+    ),
     "packed already": (
         lambda c: edit_json(c / "config.json", quantization_config={"quant_method": "bitnet"}),
         r"is packed already \(bitnet\)",
@@ -160,6 +172,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         "zeta.json: expected dtype to be one of",
     ),
     "unknown precision": (lambda c: edit_json(c / "zeta.json", precision="2bit"), "precision.*got '2bit'"),
+    "group that is text": (
+        lambda c: edit_json(c / "zeta.json", group_size="128"),
+        "zeta.json: expected group_size to be an integer, got '128'",
+    ),
     "group that does not divide": (
         lambda c: edit_json(c / "zeta.json", group_size=96),
         "model.layers.0.self_attn.q_proj: expected in_features to be a multiple of group_size 96, got 128",
@@ -170,6 +186,18 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated tokenizer": (
         lambda c: truncate(c / "tokenizer" / "tokenizer.json"),
         "truncated, or no tokenizer",
+    ),
+    "truncated tokenizer configuration": (
+        lambda c: truncate(c / "tokenizer" / "tokenizer_config.json"),
+        "tokenizer_config.json: not valid JSON",
+    ),
+    "truncated chat template": (
+        lambda c: (c / "tokenizer" / "chat_template.jinja").write_text("{% for message in"),
+        "chat_template.jinja: truncated, or no template",
+    ),
+    "foreign chat template": (
+        lambda c: (c / "tokenizer" / "chat_template.jinja").write_bytes(b"\xff\xfe"),
+        "chat_template.jinja: truncated, or no template",
     ),
     "diverged": (diverge, "mlp.up_proj.weight is not finite: training diverged"),
 }

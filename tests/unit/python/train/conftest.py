@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from rank_processes import start
+from tiny_run import arguments
 from token_shards import write_shards
 
 CONFIG = {
@@ -35,3 +37,13 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "ds.json"
     path.write_text(json.dumps(CONFIG))
     return path
+
+
+@pytest.fixture(scope="session")
+def one_step(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Path:
+    """The folder of a run of one rank that has made and saved one step."""
+    folder = tmp_path_factory.mktemp("one_step")
+    (folder / "ds.json").write_text(json.dumps(CONFIG))
+    job = start(arguments(folder / "ds.json", shards, folder / "run", "--steps", "1"), folder, world_size=1)
+    assert job.wait() == [0], job.output()
+    return folder / "run"

@@ -10,6 +10,12 @@ from rank_processes import start
 from tiny_run import arguments
 from token_shards import write_shards
 
+ADAM = {"type": "AdamW"}
+CONFIG = {
+    "train_micro_batch_size_per_gpu": 2,
+    "optimizer": ADAM,
+    "zero_optimization": {"stage": 3},
+}
 LLAMA = {"model_type": "llama", "vocab_size": 16, "hidden_size": 32, "num_attention_heads": 2}
 
 
@@ -20,6 +26,20 @@ def _model(**change: object) -> Callable[[Path], list[str]]:
         return ["--model", str(path)]
 
     return write
+
+
+def _config(**change: object) -> Callable[[Path], list[str]]:
+    def write(folder: Path) -> list[str]:
+        path = folder / "changed.json"
+        path.write_text(json.dumps(CONFIG | change))
+        return ["--config", str(path)]
+
+    return write
+
+
+def _a_file(folder: Path) -> list[str]:
+    (folder / "file").write_text("not a folder")
+    return ["--output", str(folder / "file")]
 
 
 def _short_data(folder: Path) -> list[str]:
@@ -42,6 +62,15 @@ def _foreign_checkpoint(folder: Path) -> list[str]:
         (_model(vocab_size=257, max_position_embeddings=8), {}, ["seq_len ≤ 8", "32"]),
         (_model(hiden_size=64), {}, ["config.json", "'hiden_size'", "did you mean hidden_size?"]),
         (_model(hidden_size="256"), {}, ["config.json", "hidden_size", "expected int", "'256'"]),
+        (_config(optimizer=ADAM | {"params": {"betas": [0.9, 2]}}), {}, ["changed.json", "beta", "2"]),
+        (
+            _config(scheduler={"type": "WarmupLR", "params": {"warmup_num_steps": 0}}),
+            {},
+            ["changed.json", "0"],
+        ),
+        (_config(scheduler={"type": "WarmupLRR"}), {}, ["changed.json", "did you mean WarmupLR?"]),
+        (_config(bf16={"enabled": "yes"}), {}, ["changed.json", "bf16.enabled", "'yes'"]),
+        (_a_file, {}, ["--output", "file", "name a folder"]),
         ([], {"num_heads": 3, "hidden_size": 64}, ["num_heads", "divide", "3", "64"]),
         ([], {"num_kv_heads": 3}, ["num_kv_heads", "3"]),
         ([], {"num_heads": 1, "hidden_size": 512}, ["head size ≤ 256", "512"]),

@@ -2,16 +2,12 @@
 
 import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from rank_processes import start
 from tiny_run import arguments, records, wait_for_step
 
@@ -155,77 +151,3 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, config: Path, s
     step = len(records(output)) + 1
     assert f"at step {step}" in errors[0] and "--lr" in errors[0] and f"step-{step - 1:06}" in errors[0]
     assert checkpoints(output)[-1] == f"step-{step - 1:06}"
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_truncated_checkpoint_is_named(tmp_path: Path, config: Path, shards: Path, rank: int) -> None:
-    output = tmp_path / "run"
-    assert start(arguments(config, shards, output, "--steps", "2"), tmp_path).wait() == [0, 0]
-    folder = output / "checkpoints" / "step-000002"
-    (damaged,) = folder.glob(f"*rank_{rank}_*optim_states.pt")
-    damaged.write_bytes(damaged.read_bytes()[:1000])
-    job = start(arguments(config, shards, output, "--steps", "4", "--resume"), tmp_path)
-    assert job.wait() == [1, 1], job.output()
-    errors = [line for line in job.output().splitlines() if line.startswith("train: error:")]
-    assert len(errors) == 1 and str(folder) in errors[0], job.output()
-    assert "Traceback" not in job.output()
-
-
-class Payload:
-    """Unpickled by a reader that trusts its file, it makes a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (str(self._folder),)
-
-
-@pytest.mark.parametrize("file", ["*model_states.pt", "*optim_states.pt"])
-def test_a_checkpoint_that_names_code_is_refused_and_runs_nothing(
-    tmp_path: Path, config: Path, shards: Path, file: str
-) -> None:
-    output, proof = tmp_path / "run", tmp_path / "proof"
-    assert start(arguments(config, shards, output, "--steps", "1"), tmp_path, world_size=1).wait() == [0]
-    (planted,) = (output / "checkpoints" / "step-000001").glob(file)
-    content = torch.load(planted, weights_only=False)
-    torch.save(content | {"planted": Payload(proof)}, planted)
-    job = start(arguments(config, shards, output, "--steps", "2", "--resume"), tmp_path, world_size=1)
-    assert job.wait() == [1], job.output()
-    errors = [line for line in job.output().splitlines() if line.startswith("train: error:")]
-    assert errors == [
-        f"train: error: cannot resume, {planted} names code that no checkpoint needs; refused"
-    ], job.output()
-    assert not proof.exists() and "Traceback" not in job.output()
-
-
-def test_a_universal_checkpoint_fits_other_ranks_and_runs_no_code_either(
-    tmp_path: Path, config: Path, shards: Path
-) -> None:
-    output, proof = tmp_path / "run", tmp_path / "proof"
-    assert start(arguments(config, shards, output, "--steps", "1"), tmp_path).wait() == [0, 0]
-    first, universal = (output / "checkpoints" / name for name in ("step-000001", "step-000002"))
-    command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal"]
-    command += ["--input_folder", str(first), "--output_folder", str(universal)]
-    subprocess.run(
-        [*command, "--num_extract_workers", "1", "--num_merge_workers", "1"], check=True, capture_output=True
-    )
-    for name in ("zeta.json", "config.json"):
-        shutil.copy(first / name, universal)
-    (output / "checkpoints" / "latest").write_text(universal.name)
-    settings = json.loads(config.read_text()) | {"checkpoint": {"load_universal": True}}
-    config.write_text(json.dumps(settings))
-    again = arguments(config, shards, output, "--steps", "3", "--save-every", "0", "--resume")
-
-    planted = universal / "zero" / "model.norm.weight" / "fp32.pt"
-    whole = planted.read_bytes()
-    torch.save([torch.load(planted), Payload(proof)], planted)
-    job = start(again, tmp_path, world_size=1)
-    assert job.wait() == [1], job.output()
-    assert f"cannot resume, {universal} names code" in job.output()
-    assert not proof.exists() and "Traceback" not in job.output()
-
-    planted.write_bytes(whole)
-    job = start(again, tmp_path, world_size=1)
-    assert job.wait() == [0], job.output()
-    assert [record["step"] for record in records(output)] == [1, 2, 3]

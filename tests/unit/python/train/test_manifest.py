@@ -54,3 +54,24 @@ def test_another_model_is_refused(tmp_path: Path, key: str, value: object) -> No
 def test_a_universal_checkpoint_fits_any_number_of_ranks(tmp_path: Path) -> None:
     now = dataclasses.replace(RUN, world_size=4)
     check_resumable(write_checkpoint(tmp_path), now, LlamaConfig(**SHAPE), universal=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("zeta.json", None, "zeta.json: No such file"),
+        ("zeta.json", '{"step', "zeta.json is truncated or foreign"),
+        ("zeta.json", "null", "zeta.json is foreign: expected a JSON object, got None"),
+        ("config.json", "[1]", r"config.json is foreign: expected a JSON object, got \[1\]"),
+        ("config.json", '{"hidden_size": "x"}', "config.json is no Llama's: .*hidden_size.*'x'"),
+    ],
+)
+def test_a_file_that_is_none_is_named(tmp_path: Path, name: str, text: str | None, message: str) -> None:
+    checkpoint = write_checkpoint(tmp_path)
+    if text is None:
+        (checkpoint / name).unlink()
+    else:
+        (checkpoint / name).write_text(text)
+    with pytest.raises(TrainError, match=f"cannot resume, {checkpoint}/{message}") as caught:
+        check_resumable(checkpoint, RUN, LlamaConfig(**SHAPE), universal=False)
+    assert "\n" not in str(caught.value)

@@ -9,9 +9,11 @@ import sys
 SCRIPT = """
 import deepspeed, torch
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
-from zeta.train.model import build_model, model_config, parameter_groups
+from zeta.train.model import build_model
+from zeta.train.model_config import model_config
 from zeta.train.params import ZetaParams
 from zeta.train.ranks import join_ranks, leave_ranks
+from zeta.train.weights import parameter_groups
 
 ranks = join_ranks()
 settings = {
