@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <vector>
 
 #include "kernels/cpu/attention/attention.h"
@@ -31,6 +32,16 @@ struct AttentionOperands {
   at::Tensor q, k, v, mask, bias, alibi_slopes, sinks;
   cpu::AttentionInputs inputs;
 };
+
+// Positions from `first` on.
+inline cpu::AttentionTensor rows_from(cpu::AttentionTensor t, int64_t first, int64_t element_size) {
+  t.data = static_cast<std::byte*>(t.data) + first * t.seq_stride * element_size;
+  return t;
+}
+inline cpu::AttentionRows rows_from(cpu::AttentionRows rows, int64_t first, int64_t element_size) {
+  rows.data = static_cast<std::byte*>(rows.data) + first * element_size;
+  return rows;
+}
 
 inline int64_t attention_work(const cpu::AttentionShape& s) {
   return s.batch * s.num_heads * s.seq_q * s.seq_k * (s.head_dim + s.value_dim);

@@ -10,25 +10,14 @@ namespace {
 
 using at::Tensor;
 
-// Rows from `first` on of a packed tensor.
-cpu::AttentionTensor from(cpu::AttentionTensor t, int64_t first, int64_t element_size) {
-  t.data = static_cast<std::byte*>(t.data) + first * t.seq_stride * element_size;
-  return t;
-}
-
-cpu::AttentionRows from(cpu::AttentionRows rows, int64_t first, int64_t element_size) {
-  rows.data = static_cast<std::byte*>(rows.data) + first * element_size;
-  return rows;
-}
-
 // One sequence as a batch of its own.
 cpu::AttentionInputs alone(cpu::AttentionInputs in, const PackedSequence& s, int64_t index,
                            int64_t element_size) {
   in.shape.seq_q = s.seq_q;
   in.shape.seq_k = s.seq_k;
-  in.q = from(in.q, s.first_query, element_size);
-  in.k = from(in.k, s.first_key, element_size);
-  in.v = from(in.v, s.first_key, element_size);
+  in.q = rows_from(in.q, s.first_query, element_size);
+  in.k = rows_from(in.k, s.first_key, element_size);
+  in.v = rows_from(in.v, s.first_key, element_size);
   if (in.alibi.data != nullptr) in.alibi.data += index * in.alibi.batch_stride;
   in.dropout.first_head = index * in.shape.num_heads;
   return in;
@@ -48,8 +37,8 @@ std::tuple<Tensor, Tensor> forward_cpu(const Tensor& q, const Tensor& k, const T
   for (int64_t i = 0; i < count; ++i) {
     const PackedSequence& s = sequences[static_cast<size_t>(i)];
     calls.push_back({alone(operands.inputs, s, i, q.element_size()),
-                     from(attention_view(out.unsqueeze(0)), s.first_query, out.element_size()),
-                     from(row_view(lse.unsqueeze(0)), s.first_query, lse.element_size())});
+                     rows_from(attention_view(out.unsqueeze(0)), s.first_query, out.element_size()),
+                     rows_from(row_view(lse.unsqueeze(0)), s.first_query, lse.element_size())});
   }
   attention_parallel(calls, cpu::attention_forward_items, [](const auto& call, int64_t begin, int64_t end) {
     cpu::attention_forward(call, begin, end);
@@ -74,13 +63,13 @@ PackedGradients backward_cpu(const Tensor& grad_out, const Tensor& q, const Tens
   for (int64_t i = 0; i < count; ++i) {
     const PackedSequence& s = sequences[static_cast<size_t>(i)];
     const auto queries = [&](const Tensor& t) {
-      return from(attention_view(t.unsqueeze(0)), s.first_query, t.element_size());
+      return rows_from(attention_view(t.unsqueeze(0)), s.first_query, t.element_size());
     };
     const auto keys = [&](const Tensor& t) {
-      return from(attention_view(t.unsqueeze(0)), s.first_key, t.element_size());
+      return rows_from(attention_view(t.unsqueeze(0)), s.first_key, t.element_size());
     };
     calls.push_back({alone(operands.inputs, s, i, q.element_size()), queries(result), queries(grad),
-                     from(row_view(row_lse.unsqueeze(0)), s.first_query, row_lse.element_size()),
+                     rows_from(row_view(row_lse.unsqueeze(0)), s.first_query, row_lse.element_size()),
                      queries(grad_q), keys(grad_k), keys(grad_v), nullptr});
     partials_at.push_back(partials_at.back() + cpu::attention_backward_partials(calls.back().inputs.shape));
   }

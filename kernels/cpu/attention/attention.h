@@ -69,6 +69,13 @@ struct AttentionDropout {
   int64_t first_head = 0;  // batch · num_heads of batch 0 here
 };
 
+// Keys and values in pages: key j is row j % page_size of page table[j / page_size] of k and v, whose batches
+// are the pages. For a shape of one batch, forward only. No table: none.
+struct AttentionPages {
+  const int32_t* table = nullptr;
+  int64_t page_size = 0;
+};
+
 struct AttentionInputs {
   ElementType type;  // of every AttentionTensor
   AttentionShape shape;
@@ -86,6 +93,7 @@ struct AttentionInputs {
   const void* sinks =
       nullptr;  // (num_heads), fp32 or float64: a score beside each row's keys, without a value
   AttentionDropout dropout = {};
+  AttentionPages pages = {};
 };
 
 // A number for each row, (batch, heads, seq_q) with contiguous positions, fp32 or float64.

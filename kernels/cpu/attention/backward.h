@@ -101,8 +101,8 @@ inline void differentiate_scores(const AttentionBackward& args, const RowBlock& 
   const AttentionShape& s = in.shape;
   const int64_t key_stride = padded(s.head_dim), value_stride = padded(s.value_dim);
   const int64_t lanes = round_up(rows.count, V::kWidth);
-  load_keys<V, S>(in.k, rows.batch, rows.kv_head, keys, s.head_dim, w.keys);
-  load_keys<V, S>(in.v, rows.batch, rows.kv_head, keys, s.value_dim, w.values);
+  load_keys<V, S>(in, in.k, rows.batch, rows.kv_head, keys, s.head_dim, w.keys);
+  load_keys<V, S>(in, in.v, rows.batch, rows.kv_head, keys, s.value_dim, w.values);
   multiply<V, Store::kOverwrite, T>({w.keys, key_stride, 1}, {w.queries_transposed, kBlockRows},
                                     {w.scores, kBlockRows}, keys.count, lanes, s.head_dim);
   modify_scores<V, S>(in, rows, keys, mask, Scores<T>{w.scores, 1, kBlockRows}, w.slopes);

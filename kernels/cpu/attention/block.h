@@ -64,6 +64,23 @@ inline S* head_data(const AttentionTensor& t, int64_t batch, int64_t head) {
   return static_cast<S*>(t.data) + batch * t.batch_stride + head * t.head_stride;
 }
 
+// Keys from one on that lie seq_stride apart.
+template <class S>
+struct KeyRun {
+  const S* data;
+  int64_t count;
+};
+
+template <class S>
+inline KeyRun<S> key_run(const AttentionInputs& in, const AttentionTensor& t, int64_t batch, int64_t head,
+                         KeyBlock keys) {
+  if (in.pages.table == nullptr)
+    return {head_data<const S>(t, batch, head) + keys.first * t.seq_stride, keys.count};
+  const int64_t page = in.pages.table[keys.first / in.pages.page_size], row = keys.first % in.pages.page_size;
+  return {head_data<const S>(t, page, head) + row * t.seq_stride,
+          std::min(keys.count, in.pages.page_size - row)};
+}
+
 struct KeyRange {
   int64_t begin;
   int64_t end;

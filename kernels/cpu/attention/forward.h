@@ -81,8 +81,8 @@ inline void forward_keys(const AttentionInputs& in, const RowBlock& rows, KeyBlo
   const AttentionShape& s = in.shape;
   const int64_t lanes = round_up(rows.count, V::kWidth);
   const int64_t value_columns = round_up(s.value_dim, V::kWidth);
-  load_keys<V, S>(in.k, rows.batch, rows.kv_head, keys, s.head_dim, w.keys);
-  load_keys<V, S>(in.v, rows.batch, rows.kv_head, keys, s.value_dim, w.values);
+  load_keys<V, S>(in, in.k, rows.batch, rows.kv_head, keys, s.head_dim, w.keys);
+  load_keys<V, S>(in, in.v, rows.batch, rows.kv_head, keys, s.value_dim, w.values);
   multiply<V, Store::kOverwrite, T>({w.keys, padded(s.head_dim), 1}, {w.queries, kBlockRows},
                                     {w.scores, kBlockRows}, keys.count, lanes, s.head_dim);
   const Scores<T> scores = {w.scores, 1, kBlockRows};

@@ -130,12 +130,12 @@ inline void few_block(const AttentionInputs& in, const RowBlock& rows, KeyBlock 
   if (mask == Coverage::kNone) return;
   const AttentionShape& s = in.shape;
   if (s.head_dim % V::kWidth == 0 && s.value_dim % V::kWidth == 0) {
-    const S* keys = head_data<const S>(in.k, rows.batch, rows.kv_head) + block.first * in.k.seq_stride;
-    const S* values = head_data<const S>(in.v, rows.batch, rows.kv_head) + block.first * in.v.seq_stride;
+    const S* keys = key_run<S>(in, in.k, rows.batch, rows.kv_head, block).data;
+    const S* values = key_run<S>(in, in.v, rows.batch, rows.kv_head, block).data;
     few_keys<V, S, S>(in, rows, block, mask, {keys, in.k.seq_stride}, {values, in.v.seq_stride}, w);
   } else {
-    load_keys<V, S>(in.k, rows.batch, rows.kv_head, block, s.head_dim, w.keys);
-    load_keys<V, S>(in.v, rows.batch, rows.kv_head, block, s.value_dim, w.values);
+    load_keys<V, S>(in, in.k, rows.batch, rows.kv_head, block, s.head_dim, w.keys);
+    load_keys<V, S>(in, in.v, rows.batch, rows.kv_head, block, s.value_dim, w.values);
     few_keys<V, S, T>(in, rows, block, mask, {w.keys, padded(s.head_dim)}, {w.values, padded(s.value_dim)},
                       w);
   }
@@ -154,8 +154,12 @@ inline void forward_few(const AttentionForward& args, const RowBlock& rows, FewS
   }
   start_rows(in, rows, rows.count, w.maximum, w.sum);
   const KeyRange visible = visible_keys(in, rows);
-  for (int64_t first = visible.begin; first < visible.end; first += kFewKeys)
-    few_block<V, S>(in, rows, {first, std::min(kFewKeys, visible.end - first)}, w);
+  for (int64_t first = visible.begin; first < visible.end;) {
+    const KeyBlock block = {first, std::min(kFewKeys, visible.end - first)};
+    const int64_t count = key_run<S>(in, in.k, rows.batch, rows.kv_head, block).count;  // within one page
+    few_block<V, S>(in, rows, {first, count}, w);
+    first += count;
+  }
   for (int64_t r = 0; r < rows.count; ++r)
     store_result<S>(args, rows, r, w.out + r * padded(s.value_dim), w.maximum[r], w.sum[r]);
 }

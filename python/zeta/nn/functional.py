@@ -166,6 +166,100 @@ def flash_attention_varlen(
     return (out, lse) if return_lse else out
 
 
+@overload
+def paged_attention(
+    q: Tensor, k_cache: Tensor, v_cache: Tensor, block_table: Tensor, seq_lens: Tensor, *,
+    k: Tensor | None = None, v: Tensor | None = None, cu_seqlens_q: Tensor | None = None,
+    rotary_cos: Tensor | None = None, rotary_sin: Tensor | None = None, rotary_interleaved: bool = False,
+    softmax_scale: float | None = None, causal: bool = True, window: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0, alibi_slopes: Tensor | None = None, sinks: Tensor | None = None,
+    return_lse: Literal[False] = False,
+) -> Tensor: ...  # fmt: skip
+@overload
+def paged_attention(
+    q: Tensor, k_cache: Tensor, v_cache: Tensor, block_table: Tensor, seq_lens: Tensor, *,
+    k: Tensor | None = None, v: Tensor | None = None, cu_seqlens_q: Tensor | None = None,
+    rotary_cos: Tensor | None = None, rotary_sin: Tensor | None = None, rotary_interleaved: bool = False,
+    softmax_scale: float | None = None, causal: bool = True, window: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0, alibi_slopes: Tensor | None = None, sinks: Tensor | None = None,
+    return_lse: Literal[True],
+) -> tuple[Tensor, Tensor]: ...  # fmt: skip
+def paged_attention(
+    q: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    block_table: Tensor,
+    seq_lens: Tensor,
+    *,
+    k: Tensor | None = None,
+    v: Tensor | None = None,
+    cu_seqlens_q: Tensor | None = None,
+    rotary_cos: Tensor | None = None,
+    rotary_sin: Tensor | None = None,
+    rotary_interleaved: bool = False,
+    softmax_scale: float | None = None,
+    causal: bool = True,
+    window: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0,
+    alibi_slopes: Tensor | None = None,
+    sinks: Tensor | None = None,
+    return_lse: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Attention to keys and values in pages of a shared cache: decoding, and prefill in chunks.
+
+    Shape:
+        - q: `(batch, seq_q, num_heads, head_dim)`, or packed `(total_q, num_heads, head_dim)` with cu_seqlens_q
+        - k_cache: `(num_pages, page_size, num_kv_heads, head_dim)`
+        - v_cache: `(num_pages, page_size, num_kv_heads, value_dim)`
+        - block_table: `(batch, max_pages)`; seq_lens: `(batch)`; cu_seqlens_q: `(batch + 1)`
+        - k, v: as q, with `num_kv_heads` (and `value_dim`)
+        - rotary_cos, rotary_sin: `(positions, rotary_dim / 2)`
+        - output: as q with `value_dim`, and lse `(batch, num_heads, seq_q)` or `(num_heads, total_q)`
+
+    Args:
+        block_table: int32; key `j` of sequence `b` is row `j % page_size` of page `block_table[b, j // page_size]`.
+        seq_lens: int32; how many keys the cache holds of each sequence before this call.
+        k, v: written behind them in place. A page that is written must belong to one sequence; pages may be shared
+            for reading.
+        cu_seqlens_q: int32, where the sequences have different numbers of queries.
+        rotary_cos, rotary_sin: where given, q and k are rotated by their position: halves of the first
+            `rotary_dim` dimensions as pairs, or neighbours with rotary_interleaved.
+        causal: the last query stands at the last key, new ones included.
+        The others: as in `flash_attention`; alibi_slopes may be `(batch, num_heads)` for packed q too.
+
+    Raises:
+        As `flash_attention`; ValueError also for a page that the cache does not have or a length that the table
+        does not hold, before anything is written. RuntimeError on backward.
+    """
+    if softmax_scale is None:
+        softmax_scale = max(q.shape[-1], 1) ** -0.5
+    out, lse = torch.ops.zeta.paged_attention.default(
+        q, k_cache, v_cache, block_table, seq_lens, k, v, cu_seqlens_q, rotary_cos, rotary_sin, rotary_interleaved,
+        softmax_scale, causal, *window, softcap, alibi_slopes, sinks,
+    )  # fmt: skip
+    return (out, lse) if return_lse else out
+
+
+def merge_attention_states(
+    out_a: Tensor, lse_a: Tensor, out_b: Tensor, lse_b: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Attention to two disjoint sets of keys, from out and lse of attention to each.
+
+    Shape:
+        - out_a, out_b: `(batch, seq_q, num_heads, value_dim)` or `(total_q, num_heads, value_dim)`
+        - lse_a, lse_b: `(batch, num_heads, seq_q)` or `(num_heads, total_q)`
+        - output: out and lse, alike
+
+    At most one of the two may count a sink. Not differentiable, since lse is not.
+
+    Raises:
+        ValueError: a shape does not fit.
+        TypeError: a dtype does not fit.
+        RuntimeError: on backward.
+    """
+    return torch.ops.zeta.merge_attention_states.default(out_a, lse_a, out_b, lse_b)
+
+
 def draw_rng_state(device: torch.device | str) -> Tensor:
     """A seed and an offset for dropout, int64 `(2)`, from torch's generator of the device."""
     return torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=device)
