@@ -32,35 +32,47 @@ void check_mask(const at::Tensor& mask, const at::Tensor& q, const at::Tensor& k
                    "flash_attention: expected a bool mask (true = attend), got ", mask.scalar_type());
   TORCH_CHECK(mask.device() == q.device(), "flash_attention: expected mask on q's device ", q.device(),
               ", got ", mask.device());
-  const c10::SymInt full[] = {q.sym_size(0), q.sym_size(2), q.sym_size(1), k.sym_size(1)};
-  bool fits = mask.dim() <= 4;
-  for (int64_t i = 0; fits && i < mask.dim(); ++i) {
-    const auto size = mask.sym_size(mask.dim() - 1 - i);
-    fits = size == 1 || size == full[3 - i];
-  }
-  TORCH_CHECK_VALUE(fits, "flash_attention: expected a mask broadcastable to (batch, heads, seq_q, seq_k) = ",
-                    c10::SymIntArrayRef(full), ", got ", mask.sym_sizes());
+  check_attention_broadcast(mask, "a mask", q, k);
 }
 
 }  // namespace
+
+void check_attention_broadcast(const at::Tensor& t, const char* name, const at::Tensor& q,
+                               const at::Tensor& k) {
+  const c10::SymInt full[] = {q.sym_size(0), q.sym_size(2), q.sym_size(1), k.sym_size(1)};
+  bool fits = t.dim() <= 4;
+  for (int64_t i = 0; fits && i < t.dim(); ++i) {
+    const auto size = t.sym_size(t.dim() - 1 - i);
+    fits = size == 1 || size == full[3 - i];
+  }
+  TORCH_CHECK_VALUE(fits, "flash_attention: expected ", name,
+                    " broadcastable to (batch, heads, seq_q, seq_k) = ", c10::SymIntArrayRef(full), ", got ",
+                    t.sym_sizes());
+}
+
+void check_attention_heads(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  const auto type = q.scalar_type();
+  TORCH_CHECK_TYPE(type == at::kFloat || type == at::kBFloat16 || type == at::kHalf || type == at::kDouble,
+                   "flash_attention: expected q of float32, bfloat16, float16 or float64, got ", type);
+  check_dim(q.sym_size(3), "head_dim");
+  check_dim(v.sym_size(3), "value_dim");
+  TORCH_CHECK_VALUE(k.sym_size(3) == q.sym_size(3), "flash_attention: expected k of head_dim ", q.sym_size(3),
+                    ", got ", k.sym_size(3));
+  TORCH_CHECK_VALUE(k.sym_size(2) > 0 && q.sym_size(2) % k.sym_size(2) == 0,
+                    "flash_attention: expected num_kv_heads that divides num_heads = ", q.sym_size(2),
+                    ", got ", k.sym_size(2));
+}
 
 void check_attention_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const std::optional<at::Tensor>& mask) {
   check_operand(q, "q", "(batch, seq_q, num_heads, head_dim)");
   check_operand(k, "k", "(batch, seq_k, num_kv_heads, head_dim)");
   check_operand(v, "v", "(batch, seq_k, num_kv_heads, value_dim)");
-  const auto type = q.scalar_type();
-  TORCH_CHECK_TYPE(type == at::kFloat || type == at::kBFloat16 || type == at::kHalf || type == at::kDouble,
-                   "flash_attention: expected q of float32, bfloat16, float16 or float64, got ", type);
   check_like(k, "k", q);
   check_like(v, "v", q);
-  check_dim(q.sym_size(3), "head_dim");
-  check_dim(v.sym_size(3), "value_dim");
+  check_attention_heads(q, k, v);
   check_shape(k, "k", {q.sym_size(0), k.sym_size(1), k.sym_size(2), q.sym_size(3)});
   check_shape(v, "v", {q.sym_size(0), k.sym_size(1), k.sym_size(2), v.sym_size(3)});
-  TORCH_CHECK_VALUE(k.sym_size(2) > 0 && q.sym_size(2) % k.sym_size(2) == 0,
-                    "flash_attention: expected num_kv_heads that divides num_heads = ", q.sym_size(2),
-                    ", got ", k.sym_size(2));
   if (mask) check_mask(*mask, q, k);
 }
 

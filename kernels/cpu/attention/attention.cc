@@ -58,4 +58,14 @@ void attention_backward_reduce(const AttentionBackward& args, int64_t begin, int
   kernels(args.inputs.type, level).reduce(args, begin, end, nullptr);
 }
 
+int64_t attention_bias_gradient_items(const AttentionBiasGradient& bias) {
+  return bias.batch * bias.heads * blocks(bias.seq_q, kBlockRows);
+}
+
+void attention_bias_gradient(const AttentionBackward& args, const AttentionBiasGradient& bias, int64_t begin,
+                             int64_t end, Isa level) {
+  const AttentionKernels& table = kernels(args.inputs.type, level);
+  table.bias_gradient(args, bias, begin, end, allocate(table.backward_scratch(args)).get());
+}
+
 }  // namespace zeta::cpu

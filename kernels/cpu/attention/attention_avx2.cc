@@ -1,4 +1,4 @@
-#include "kernels/cpu/attention/backward.h"
+#include "kernels/cpu/attention/bias_gradient.h"
 #include "kernels/cpu/attention/forward.h"
 #include "kernels/cpu/attention/kernels.h"
 #include "kernels/cpu/attention/vector_avx2.h"
@@ -9,7 +9,7 @@ namespace {
 template <class S>
 constexpr AttentionKernels kKernels = {
     forward_scratch<Avx2Vector, S>, forward_range<Avx2Vector, S>, backward_scratch<Avx2Vector, S>,
-    backward_range<Avx2Vector, S>,  reduce_range<Avx2Vector, S>,
+    backward_range<Avx2Vector, S>,  reduce_range<Avx2Vector, S>,  bias_gradient_range<Avx2Vector, S>,
 };
 
 }  // namespace

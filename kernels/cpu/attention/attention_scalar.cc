@@ -1,4 +1,4 @@
-#include "kernels/cpu/attention/backward.h"
+#include "kernels/cpu/attention/bias_gradient.h"
 #include "kernels/cpu/attention/forward.h"
 #include "kernels/cpu/attention/kernels.h"
 
@@ -9,7 +9,7 @@ template <class T, class S>
 constexpr AttentionKernels kKernels = {
     forward_scratch<ScalarVector<T>, S>,  forward_range<ScalarVector<T>, S>,
     backward_scratch<ScalarVector<T>, S>, backward_range<ScalarVector<T>, S>,
-    reduce_range<ScalarVector<T>, S>,
+    reduce_range<ScalarVector<T>, S>,     bias_gradient_range<ScalarVector<T>, S>,
 };
 
 }  // namespace

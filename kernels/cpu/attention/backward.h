@@ -1,5 +1,6 @@
 // The backward pass. Probabilities are recomputed from lse; with D = Σ_d grad_out · out per row,
 //   dS = P ∘ (grad_out vᵀ − D) · scale,  grad_q = dS k,  grad_k = dSᵀ q,  grad_v = Pᵀ grad_out.
+// Dropout multiplies the P of grad_v and the product grad_out vᵀ, softcap's derivative dS.
 // An item is one split of a kv head's query blocks. It owns their grad_q and one slice of partials, so
 // nothing is added to by two, and the order of every sum is fixed by the shape.
 #pragma once
@@ -8,9 +9,10 @@
 #include <numbers>
 
 #include "kernels/cpu/attention/copy.h"
-#include "kernels/cpu/attention/exclude.h"
+#include "kernels/cpu/attention/dropout.h"
 #include "kernels/cpu/attention/matmul.h"
 #include "kernels/cpu/attention/partials.h"
+#include "kernels/cpu/attention/score.h"
 #include "kernels/cpu/attention/scratch.h"
 
 namespace zeta::cpu {
@@ -28,6 +30,8 @@ struct BackwardScratch {
         values(cursor.take<T>(kBlockKeys * padded(s.value_dim))),
         scores(cursor.take<T>(kBlockKeys * kBlockRows)),
         grad_scores(cursor.take<T>(kBlockKeys * kBlockRows)),
+        slopes(cursor.take<T>(kBlockKeys * kBlockRows)),
+        kept(cursor.take<T>(kBlockKeys * kBlockRows)),
         lse(cursor.take<T>(kBlockRows)),
         dot(cursor.take<T>(kBlockRows)),
         size(cursor.used()) {}
@@ -41,6 +45,8 @@ struct BackwardScratch {
   T* values;               // [key][padded(value_dim)]
   T* scores;               // [key][row]
   T* grad_scores;          // [key][row]
+  T* slopes;               // [key][row], of softcap
+  T* kept;                 // [key][row], dropout's factors
   T* lse;                  // in powers of two
   T* dot;                  // Σ_d grad_out · out
   size_t size;
@@ -50,17 +56,15 @@ template <class V, class S, class T>
 inline void load_block(const AttentionBackward& args, const RowBlock& rows, BackwardScratch<T>& w) {
   const AttentionInputs& in = args.inputs;
   const AttentionShape& s = in.shape;
-  const T scale = static_cast<T>(in.softmax_scale * std::numbers::log2e);
   load_rows<V, S>(s, in.q, rows, s.head_dim, w.queries);
-  load_rows_transposed<V, S>(s, in.q, rows, s.head_dim, scale, w.queries_transposed);
+  load_rows_transposed<V, S>(s, in.q, rows, s.head_dim, query_scale<T>(in), w.queries_transposed);
   load_rows<V, S>(s, args.grad_out, rows, s.value_dim, w.grad_out);
   load_rows_transposed<V, S>(s, args.grad_out, rows, s.value_dim, T(1), w.grad_out_transposed);
   for (int64_t i = 0; i < rows.count * padded(s.head_dim); ++i) w.grad_q[i] = T(0);
   for (int64_t r = 0; r < kBlockRows; ++r) w.lse[r] = w.dot[r] = T(0);
   for (int64_t r = 0; r < rows.count; ++r) {
     const Row row = row_at(s, rows, r);
-    const T lse =
-        static_cast<const T*>(args.lse)[(rows.batch * s.num_heads + row.head) * s.seq_q + row.position];
+    const T lse = row_value<T>(args.lse, rows.batch, row);
     // A row without keys has -inf scores, which must stay so when lse is subtracted.
     w.lse[r] = lse == -std::numeric_limits<T>::infinity() ? T(0) : lse * std::numbers::log2e_v<T>;
     const S* out = row_data<const S>(args.out, rows.batch, row);
@@ -69,17 +73,53 @@ inline void load_block(const AttentionBackward& args, const RowBlock& rows, Back
   }
 }
 
-// scores become probabilities, grad_scores (grad_out · vᵀ until now) become dS.
-template <class V, class T>
+// scores become probabilities, grad_scores (grad_out · vᵀ until now) become P ∘ (grad_out vᵀ − D) · scale.
+template <class V, bool kDropout, class T>
 inline void differentiate_softmax(int64_t rows, int64_t keys, T scale, BackwardScratch<T>& w) {
   for (int64_t r = 0; r < rows; r += V::kWidth) {
     const V lse = V::load(w.lse + r), dot = V::load(w.dot + r), factor = V::broadcast(scale);
     for (int64_t i = r; i < r + keys * kBlockRows; i += kBlockRows) {
       const V p = exp2(V::load(w.scores + i) - lse);
-      p.store(w.scores + i);
-      (p * (V::load(w.grad_scores + i) - dot) * factor).store(w.grad_scores + i);
+      V product = V::load(w.grad_scores + i);
+      if constexpr (kDropout) {
+        const V kept = V::load(w.kept + i);
+        (p * kept).store(w.scores + i);
+        product = product * kept;
+      } else {
+        p.store(w.scores + i);
+      }
+      (p * (product - dot) * factor).store(w.grad_scores + i);
     }
   }
+}
+
+// scores and grad_scores of a block, as the products of the gradients take them but for softcap's derivative.
+template <class V, class S, class T>
+inline void differentiate_scores(const AttentionBackward& args, const RowBlock& rows, KeyBlock keys,
+                                 Coverage mask, T scale, BackwardScratch<T>& w) {
+  const AttentionInputs& in = args.inputs;
+  const AttentionShape& s = in.shape;
+  const int64_t key_stride = padded(s.head_dim), value_stride = padded(s.value_dim);
+  const int64_t lanes = round_up(rows.count, V::kWidth);
+  load_keys<V, S>(in, in.k, rows.batch, rows.kv_head, keys, s.head_dim, w.keys);
+  load_keys<V, S>(in, in.v, rows.batch, rows.kv_head, keys, s.value_dim, w.values);
+  multiply<V, Store::kOverwrite, T>({w.keys, key_stride, 1}, {w.queries_transposed, kBlockRows},
+                                    {w.scores, kBlockRows}, keys.count, lanes, s.head_dim);
+  modify_scores<V, S>(in, rows, keys, mask, Scores<T>{w.scores, 1, kBlockRows}, w.slopes);
+  multiply<V, Store::kOverwrite, T>({w.values, value_stride, 1}, {w.grad_out_transposed, kBlockRows},
+                                    {w.grad_scores, kBlockRows}, keys.count, lanes, s.value_dim);
+  if (in.dropout.threshold == 0) return differentiate_softmax<V, false>(lanes, keys.count, scale, w);
+  visit_dropout<T>(in, rows, keys,
+                   [&](int64_t r, int64_t k, T factor) { w.kept[k * kBlockRows + r] = factor; });
+  differentiate_softmax<V, true>(lanes, keys.count, scale, w);
+}
+
+// target ∘= factor, both [key][row].
+template <class V, class T>
+inline void multiply_elements(int64_t keys, int64_t lanes, const T* factor, T* target) {
+  for (int64_t k = 0; k < keys; ++k)
+    for (int64_t i = k * kBlockRows; i < k * kBlockRows + lanes; i += V::kWidth)
+      (V::load(target + i) * V::load(factor + i)).store(target + i);
 }
 
 template <class V, class S, class T>
@@ -92,15 +132,9 @@ inline void backward_keys(const AttentionBackward& args, const RowBlock& rows, K
   const int64_t key_stride = padded(s.head_dim), value_stride = padded(s.value_dim);
   const int64_t key_columns = round_up(s.head_dim, V::kWidth),
                 value_columns = round_up(s.value_dim, V::kWidth);
-  const int64_t lanes = round_up(rows.count, V::kWidth);
-  load_keys<V, S>(in.k, rows.batch, rows.kv_head, keys, s.head_dim, w.keys);
-  load_keys<V, S>(in.v, rows.batch, rows.kv_head, keys, s.value_dim, w.values);
-  multiply<V, Store::kOverwrite, T>({w.keys, key_stride, 1}, {w.queries_transposed, kBlockRows},
-                                    {w.scores, kBlockRows}, keys.count, lanes, s.head_dim);
-  exclude(in, rows, keys, mask, w.scores, 1, kBlockRows);
-  multiply<V, Store::kOverwrite, T>({w.values, value_stride, 1}, {w.grad_out_transposed, kBlockRows},
-                                    {w.grad_scores, kBlockRows}, keys.count, lanes, s.value_dim);
-  differentiate_softmax<V>(lanes, keys.count, static_cast<T>(in.softmax_scale), w);
+  differentiate_scores<V, S>(args, rows, keys, mask, static_cast<T>(in.softmax_scale), w);
+  if (in.softcap > 0)
+    multiply_elements<V>(keys.count, round_up(rows.count, V::kWidth), w.slopes, w.grad_scores);
   multiply<V, Store::kAdd, T>({w.scores, kBlockRows, 1}, {w.grad_out, value_stride},
                               {grads.value(keys.first), grads.row_stride}, keys.count, value_columns,
                               rows.count);
@@ -129,9 +163,9 @@ void backward_range(const AttentionBackward& args, int64_t begin, int64_t end, v
     for (int64_t block = split; block < blocks(row_count(s), kBlockRows); block += splits) {
       const RowBlock rows = row_block(s, head / s.num_kv_heads, head % s.num_kv_heads, block);
       load_block<V, S>(args, rows, scratch);
-      const int64_t visible = visible_keys(in, rows);
-      for (int64_t first = 0; first < visible; first += kBlockKeys)
-        backward_keys<V, S>(args, rows, {first, std::min(kBlockKeys, visible - first)}, grads, scratch);
+      const KeyRange visible = visible_keys(in, rows);
+      for (int64_t first = visible.begin; first < visible.end; first += kBlockKeys)
+        backward_keys<V, S>(args, rows, {first, std::min(kBlockKeys, visible.end - first)}, grads, scratch);
       for (int64_t r = 0; r < rows.count; ++r)
         store_row(scratch.grad_q + r * padded(s.head_dim), T(1), s.head_dim,
                   row_data<S>(args.grad_q, rows.batch, row_at(s, rows, r)));

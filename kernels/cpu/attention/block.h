@@ -15,7 +15,8 @@ namespace {
 
 constexpr int64_t kBlockRows = 96;
 constexpr int64_t kBlockKeys = 96;
-constexpr int64_t kMaxWidth = 8;  // the widest vector type
+constexpr int64_t kMaxWidth = 8;      // the widest vector type
+constexpr int64_t kKeyAlignment = 8;  // of a block's first key: what one call of the dropout generator covers
 
 struct KeyBlock {
   int64_t first;
@@ -63,14 +64,49 @@ inline S* head_data(const AttentionTensor& t, int64_t batch, int64_t head) {
   return static_cast<S*>(t.data) + batch * t.batch_stride + head * t.head_stride;
 }
 
-// How many keys causality lets a position see.
-inline int64_t visible_keys(const AttentionInputs& in, int64_t position) {
-  if (!in.causal) return in.shape.seq_k;
-  return std::clamp<int64_t>(position + 1 + in.shape.seq_k - in.shape.seq_q, 0, in.shape.seq_k);
+// Keys from one on that lie seq_stride apart.
+template <class S>
+struct KeyRun {
+  const S* data;
+  int64_t count;
+};
+
+template <class S>
+inline KeyRun<S> key_run(const AttentionInputs& in, const AttentionTensor& t, int64_t batch, int64_t head,
+                         KeyBlock keys) {
+  if (in.pages.table == nullptr)
+    return {head_data<const S>(t, batch, head) + keys.first * t.seq_stride, keys.count};
+  const int64_t page = in.pages.table[keys.first / in.pages.page_size], row = keys.first % in.pages.page_size;
+  return {head_data<const S>(t, page, head) + row * t.seq_stride,
+          std::min(keys.count, in.pages.page_size - row)};
 }
 
-inline int64_t visible_keys(const AttentionInputs& in, const RowBlock& block) {
-  return visible_keys(in, row_at(in.shape, block, block.count - 1).position);
+struct KeyRange {
+  int64_t begin;
+  int64_t end;
+};
+
+// The keys that causality and the window let a position see.
+inline KeyRange visible_keys(const AttentionInputs& in, int64_t position) {
+  const int64_t seq_k = in.shape.seq_k, diagonal = position + seq_k - in.shape.seq_q;
+  KeyRange seen = {0, seq_k};
+  if (in.window_left >= 0) seen.begin = std::clamp<int64_t>(diagonal - in.window_left, 0, seq_k);
+  if (in.window_right >= 0) seen.end = std::clamp<int64_t>(diagonal + in.window_right + 1, 0, seq_k);
+  if (in.causal) seen.end = std::min(seen.end, std::clamp<int64_t>(diagonal + 1, 0, seq_k));
+  return seen;
+}
+
+// … any position of a block, from a multiple of kKeyAlignment on.
+inline KeyRange visible_keys(const AttentionInputs& in, const RowBlock& block) {
+  const KeyRange first = visible_keys(in, row_at(in.shape, block, 0).position);
+  const KeyRange last = visible_keys(in, row_at(in.shape, block, block.count - 1).position);
+  return {first.begin / kKeyAlignment * kKeyAlignment, last.end};
+}
+
+template <class T>
+inline T& row_value(const AttentionRows& values, int64_t batch, Row row) {
+  return static_cast<T*>(
+      values.data)[batch * values.batch_stride + row.head * values.head_stride + row.position];
 }
 
 // Rows of fp32 scratch are this far apart: whole vectors, and not a power of two, which would crowd one cache

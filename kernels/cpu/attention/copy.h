@@ -22,11 +22,14 @@ inline void store_row(const T* source, T scale, int64_t n, S* target) {
 }
 
 template <class V, class S, class T>
-inline void load_keys(const AttentionTensor& t, int64_t batch, int64_t head, KeyBlock keys, int64_t dim,
-                      T* target) {
-  const S* source = head_data<const S>(t, batch, head) + keys.first * t.seq_stride;
-  for (int64_t k = 0; k < keys.count; ++k)
-    load_row<V>(source + k * t.seq_stride, dim, target + k * padded(dim));
+inline void load_keys(const AttentionInputs& in, const AttentionTensor& t, int64_t batch, int64_t head,
+                      KeyBlock keys, int64_t dim, T* target) {
+  while (keys.count > 0) {
+    const KeyRun<S> run = key_run<S>(in, t, batch, head, keys);
+    for (int64_t k = 0; k < run.count; ++k, target += padded(dim))
+      load_row<V>(run.data + k * t.seq_stride, dim, target);
+    keys = {keys.first + run.count, keys.count - run.count};
+  }
 }
 
 // target[d][r] = scale · row r [d], d-major with kBlockRows columns; columns beyond the block's rows, up to a

@@ -1,10 +1,11 @@
-// Which (row, key) pairs may attend: causality and the mask, decided a block at a time.
+// Which (row, key) pairs may attend: causality, the window and the mask, decided a block at a time.
 #pragma once
 
 #include <cstring>
 #include <limits>
 
 #include "kernels/cpu/attention/block.h"
+#include "kernels/cpu/attention/scores.h"
 
 namespace zeta::cpu {
 namespace {
@@ -24,7 +25,7 @@ inline bool contains(const bool* mask, int64_t key_stride, KeyBlock keys, bool v
   return false;
 }
 
-// What the mask (not causality) lets through of a block.
+// What the mask (not causality or the window) lets through of a block.
 inline Coverage coverage(const AttentionInputs& in, const RowBlock& rows, KeyBlock keys) {
   if (in.mask.data == nullptr) return Coverage::kAll;
   bool some = false, all = true;
@@ -39,24 +40,31 @@ inline Coverage coverage(const AttentionInputs& in, const RowBlock& rows, KeyBlo
   return all ? Coverage::kAll : some ? Coverage::kSome : Coverage::kNone;
 }
 
-// Set the score of every pair that may not attend to -inf. Element (row r, key k) is scores[r * row_stride +
-// k * key_stride].
+// Whether every row of the block sees every key, as far as causality and the window go.
+inline bool all_visible(const AttentionInputs& in, const RowBlock& rows, KeyBlock keys) {
+  return visible_keys(in, row_at(in.shape, rows, 0).position).end >= keys.first + keys.count &&
+         visible_keys(in, row_at(in.shape, rows, rows.count - 1).position).begin <= keys.first;
+}
+
+// Set the score of every pair that may not attend to -inf.
 template <class T>
 inline void exclude(const AttentionInputs& in, const RowBlock& rows, KeyBlock keys, Coverage mask_coverage,
-                    T* scores, int64_t row_stride, int64_t key_stride) {
+                    Scores<T> scores) {
   constexpr T kNever = -std::numeric_limits<T>::infinity();
-  const bool causal = keys.first + keys.count > visible_keys(in, row_at(in.shape, rows, 0).position);
-  if (!causal && mask_coverage == Coverage::kAll) return;
+  const bool visible = all_visible(in, rows, keys);
+  if (visible && mask_coverage == Coverage::kAll) return;
   for (int64_t r = 0; r < rows.count; ++r) {
     const Row row = row_at(in.shape, rows, r);
-    T* target = scores + r * row_stride;
-    if (causal)
-      for (int64_t k = std::max<int64_t>(visible_keys(in, row.position) - keys.first, 0); k < keys.count; ++k)
-        target[k * key_stride] = kNever;
+    if (!visible) {
+      const KeyRange seen = visible_keys(in, row.position);
+      for (int64_t k = 0; k < std::min(seen.begin - keys.first, keys.count); ++k) scores.at(r, k) = kNever;
+      for (int64_t k = std::max<int64_t>(seen.end - keys.first, 0); k < keys.count; ++k)
+        scores.at(r, k) = kNever;
+    }
     if (mask_coverage == Coverage::kAll) continue;
     const bool* mask = mask_row(in.mask, rows.batch, row) + keys.first * in.mask.key_stride;
     for (int64_t k = 0; k < keys.count; ++k)
-      if (!mask[k * in.mask.key_stride]) target[k * key_stride] = kNever;
+      if (!mask[k * in.mask.key_stride]) scores.at(r, k) = kNever;
   }
 }
 

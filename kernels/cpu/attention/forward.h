@@ -6,9 +6,10 @@
 #include <numbers>
 
 #include "kernels/cpu/attention/copy.h"
-#include "kernels/cpu/attention/exclude.h"
+#include "kernels/cpu/attention/dropout.h"
 #include "kernels/cpu/attention/forward_few.h"
 #include "kernels/cpu/attention/matmul.h"
+#include "kernels/cpu/attention/score.h"
 #include "kernels/cpu/attention/scratch.h"
 
 namespace zeta::cpu {
@@ -80,12 +81,14 @@ inline void forward_keys(const AttentionInputs& in, const RowBlock& rows, KeyBlo
   const AttentionShape& s = in.shape;
   const int64_t lanes = round_up(rows.count, V::kWidth);
   const int64_t value_columns = round_up(s.value_dim, V::kWidth);
-  load_keys<V, S>(in.k, rows.batch, rows.kv_head, keys, s.head_dim, w.keys);
-  load_keys<V, S>(in.v, rows.batch, rows.kv_head, keys, s.value_dim, w.values);
+  load_keys<V, S>(in, in.k, rows.batch, rows.kv_head, keys, s.head_dim, w.keys);
+  load_keys<V, S>(in, in.v, rows.batch, rows.kv_head, keys, s.value_dim, w.values);
   multiply<V, Store::kOverwrite, T>({w.keys, padded(s.head_dim), 1}, {w.queries, kBlockRows},
                                     {w.scores, kBlockRows}, keys.count, lanes, s.head_dim);
-  exclude(in, rows, keys, mask, w.scores, 1, kBlockRows);
+  const Scores<T> scores = {w.scores, 1, kBlockRows};
+  modify_scores<V, S>(in, rows, keys, mask, scores);
   softmax_block<V>(lanes, keys.count, w);
+  if (in.dropout.threshold != 0) drop(in, rows, keys, scores);
   rescale_rows<V>(rows.count, value_columns, padded(s.value_dim), w.rescale, w.out);
   multiply<V, Store::kAdd, T>({w.scores, 1, kBlockRows}, {w.values, padded(s.value_dim)},
                               {w.out, padded(s.value_dim)}, rows.count, value_columns, keys.count);
@@ -95,16 +98,12 @@ template <class V, class S, class T>
 inline void forward_rows(const AttentionForward& args, const RowBlock& rows, ForwardScratch<T>& w) {
   const AttentionInputs& in = args.inputs;
   const AttentionShape& s = in.shape;
-  load_rows_transposed<V, S>(s, in.q, rows, s.head_dim,
-                             static_cast<T>(in.softmax_scale * std::numbers::log2e), w.queries);
-  for (int64_t r = 0; r < kBlockRows; ++r) {
-    w.maximum[r] = -std::numeric_limits<T>::infinity();
-    w.sum[r] = T(0);
-  }
+  load_rows_transposed<V, S>(s, in.q, rows, s.head_dim, query_scale<T>(in), w.queries);
+  start_rows(in, rows, kBlockRows, w.maximum, w.sum);
   for (int64_t i = 0; i < rows.count * padded(s.value_dim); ++i) w.out[i] = T(0);
-  const int64_t visible = visible_keys(in, rows);
-  for (int64_t first = 0; first < visible; first += kBlockKeys)
-    forward_keys<V, S>(in, rows, {first, std::min(kBlockKeys, visible - first)}, w);
+  const KeyRange visible = visible_keys(in, rows);
+  for (int64_t first = visible.begin; first < visible.end; first += kBlockKeys)
+    forward_keys<V, S>(in, rows, {first, std::min(kBlockKeys, visible.end - first)}, w);
   for (int64_t r = 0; r < rows.count; ++r)
     store_result<S>(args, rows, r, w.out + r * padded(s.value_dim), w.maximum[r], w.sum[r]);
 }

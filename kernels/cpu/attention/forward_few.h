@@ -8,7 +8,9 @@
 #include <type_traits>
 
 #include "kernels/cpu/attention/copy.h"
-#include "kernels/cpu/attention/exclude.h"
+#include "kernels/cpu/attention/dropout.h"
+#include "kernels/cpu/attention/rows.h"
+#include "kernels/cpu/attention/score.h"
 #include "kernels/cpu/attention/scratch.h"
 
 namespace zeta::cpu {
@@ -104,20 +106,22 @@ inline T softmax_row(T* scores, int64_t count, T& maximum, T& sum) {
   return rescale;
 }
 
-template <class V, class E, class T>
+template <class V, class S, class E, class T>
 inline void few_keys(const AttentionInputs& in, const RowBlock& rows, KeyBlock block, Coverage mask,
                      KeyRows<E> keys, KeyRows<E> values, FewScratch<T>& w) {
   const AttentionShape& s = in.shape;
   for (int64_t r = 0; r < rows.count; ++r)
     dot_keys<V>(w.queries + r * padded(s.head_dim), keys, block.count, round_up(s.head_dim, V::kWidth),
                 w.scores + r * kFewKeys);
-  exclude(in, rows, block, mask, w.scores, kFewKeys, 1);
-  for (int64_t r = 0; r < rows.count; ++r) {
-    T* scores = w.scores + r * kFewKeys;
-    const T rescale = softmax_row<V>(scores, block.count, w.maximum[r], w.sum[r]);
-    add_values<V>(scores, values, block.count, round_up(s.value_dim, V::kWidth), rescale,
+  const Scores<T> scores = {w.scores, kFewKeys, 1};
+  modify_scores<V, S>(in, rows, block, mask, scores);
+  T rescale[kFewRows];
+  for (int64_t r = 0; r < rows.count; ++r)
+    rescale[r] = softmax_row<V>(w.scores + r * kFewKeys, block.count, w.maximum[r], w.sum[r]);
+  if (in.dropout.threshold != 0) drop(in, rows, block, scores);
+  for (int64_t r = 0; r < rows.count; ++r)
+    add_values<V>(w.scores + r * kFewKeys, values, block.count, round_up(s.value_dim, V::kWidth), rescale[r],
                   w.out + r * padded(s.value_dim));
-  }
 }
 
 template <class V, class S, class T>
@@ -126,43 +130,36 @@ inline void few_block(const AttentionInputs& in, const RowBlock& rows, KeyBlock 
   if (mask == Coverage::kNone) return;
   const AttentionShape& s = in.shape;
   if (s.head_dim % V::kWidth == 0 && s.value_dim % V::kWidth == 0) {
-    const S* keys = head_data<const S>(in.k, rows.batch, rows.kv_head) + block.first * in.k.seq_stride;
-    const S* values = head_data<const S>(in.v, rows.batch, rows.kv_head) + block.first * in.v.seq_stride;
-    few_keys<V, S>(in, rows, block, mask, {keys, in.k.seq_stride}, {values, in.v.seq_stride}, w);
+    const S* keys = key_run<S>(in, in.k, rows.batch, rows.kv_head, block).data;
+    const S* values = key_run<S>(in, in.v, rows.batch, rows.kv_head, block).data;
+    few_keys<V, S, S>(in, rows, block, mask, {keys, in.k.seq_stride}, {values, in.v.seq_stride}, w);
   } else {
-    load_keys<V, S>(in.k, rows.batch, rows.kv_head, block, s.head_dim, w.keys);
-    load_keys<V, S>(in.v, rows.batch, rows.kv_head, block, s.value_dim, w.values);
-    few_keys<V, T>(in, rows, block, mask, {w.keys, padded(s.head_dim)}, {w.values, padded(s.value_dim)}, w);
+    load_keys<V, S>(in, in.k, rows.batch, rows.kv_head, block, s.head_dim, w.keys);
+    load_keys<V, S>(in, in.v, rows.batch, rows.kv_head, block, s.value_dim, w.values);
+    few_keys<V, S, T>(in, rows, block, mask, {w.keys, padded(s.head_dim)}, {w.values, padded(s.value_dim)},
+                      w);
   }
-}
-
-// Divide a finished row by its sum and write it with its log-sum-exp.
-template <class S, class T>
-inline void store_result(const AttentionForward& args, const RowBlock& rows, int64_t r, const T* sums,
-                         T maximum, T sum) {
-  const AttentionShape& s = args.inputs.shape;
-  const Row row = row_at(s, rows, r);
-  store_row(sums, sum == T(0) ? T(0) : T(1) / sum, s.value_dim, row_data<S>(args.out, rows.batch, row));
-  static_cast<T*>(args.lse)[(rows.batch * s.num_heads + row.head) * s.seq_q + row.position] =
-      (maximum + std::log2(sum)) * std::numbers::ln2_v<T>;
 }
 
 template <class V, class S, class T>
 inline void forward_few(const AttentionForward& args, const RowBlock& rows, FewScratch<T>& w) {
   const AttentionInputs& in = args.inputs;
   const AttentionShape& s = in.shape;
-  const T scale = static_cast<T>(in.softmax_scale * std::numbers::log2e);
+  const T scale = query_scale<T>(in);
   load_rows<V, S>(s, in.q, rows, s.head_dim, w.queries);
   for (int64_t i = 0; i < rows.count * padded(s.value_dim); ++i) w.out[i] = T(0);
   for (int64_t r = 0; r < rows.count; ++r) {
     T* query = w.queries + r * padded(s.head_dim);
     for (int64_t d = 0; d < s.head_dim; ++d) query[d] *= scale;
-    w.maximum[r] = -std::numeric_limits<T>::infinity();
-    w.sum[r] = T(0);
   }
-  const int64_t visible = visible_keys(in, rows);
-  for (int64_t first = 0; first < visible; first += kFewKeys)
-    few_block<V, S>(in, rows, {first, std::min(kFewKeys, visible - first)}, w);
+  start_rows(in, rows, rows.count, w.maximum, w.sum);
+  const KeyRange visible = visible_keys(in, rows);
+  for (int64_t first = visible.begin; first < visible.end;) {
+    const KeyBlock block = {first, std::min(kFewKeys, visible.end - first)};
+    const int64_t count = key_run<S>(in, in.k, rows.batch, rows.kv_head, block).count;  // within one page
+    few_block<V, S>(in, rows, {first, count}, w);
+    first += count;
+  }
   for (int64_t r = 0; r < rows.count; ++r)
     store_result<S>(args, rows, r, w.out + r * padded(s.value_dim), w.maximum[r], w.sum[r]);
 }

@@ -16,6 +16,8 @@ struct AttentionKernels {
   size_t (*backward_scratch)(const AttentionBackward&);
   RangeKernel<AttentionBackward> backward;
   RangeKernel<AttentionBackward> reduce;
+  void (*bias_gradient)(const AttentionBackward&, const AttentionBiasGradient&, int64_t begin, int64_t end,
+                        void* scratch);
 };
 
 const AttentionKernels& attention_scalar(ElementType type);

@@ -1,5 +1,6 @@
 // The small vector type that the attention kernels are written in. Each instruction set has one; this is the
-// scalar. max(a, b) gives b where either is NaN, exp2 gives exactly 0 at -inf and NaN at NaN.
+// scalar. max(a, b) gives b where either is NaN, exp2 gives exactly 0 at -inf and NaN at NaN, tanh errs by a
+// few units of the last place of 1.
 #pragma once
 
 #include <cmath>
@@ -32,6 +33,7 @@ struct ScalarVector {
   }
   friend ScalarVector max(ScalarVector a, ScalarVector b) { return {a.v > b.v ? a.v : b.v}; }
   friend ScalarVector exp2(ScalarVector a) { return {std::exp2(a.v)}; }
+  friend ScalarVector tanh(ScalarVector a) { return {std::tanh(a.v)}; }
 };
 
 }  // namespace

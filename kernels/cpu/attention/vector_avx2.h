@@ -52,6 +52,14 @@ struct Avx2Vector {
     const __m256 tiny = _mm256_cmp_ps(x, _mm256_set1_ps(-126.0f), _CMP_LT_OQ);
     return {_mm256_andnot_ps(tiny, _mm256_mul_ps(p, power))};
   }
+
+  // (1 - e) / (1 + e) with e = exp(-2 |x|), and the sign of x.
+  friend Avx2Vector tanh(Avx2Vector a) {
+    const __m256 sign = _mm256_and_ps(a.v, _mm256_set1_ps(-0.0f)), one = _mm256_set1_ps(1);
+    const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v);
+    const __m256 e = exp2(Avx2Vector{_mm256_mul_ps(size, _mm256_set1_ps(-2.88539008f))}).v;
+    return {_mm256_or_ps(_mm256_div_ps(_mm256_sub_ps(one, e), _mm256_add_ps(one, e)), sign)};
+  }
 };
 
 }  // namespace

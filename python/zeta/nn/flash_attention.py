@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from zeta.nn.functional import flash_attention
+from zeta.nn.key_value_cache import KeyValueCache
+from zeta.nn.rotary import rotate
 
 
 class FlashAttention(nn.Module):
@@ -26,12 +28,15 @@ class FlashAttention(nn.Module):
         causal: a query sees keys up to its own position, aligned at the last one.
         num_kv_heads: key and value heads, shared by groups of query heads; `num_heads` where None.
         bias: whether the projections have biases.
+        dropout: the chance that a probability is dropped in training.
+        rotary: the base of rotary position embeddings, such as 10000.0; none where None. For self-attention.
+        window: how many keys before and after its own position a query sees; -1 for no limit.
         linear: what the projections are made of, called as `linear(in, out, bias=…, device=…, dtype=…)`; for
             example `zeta.quant.BitLinear`.
         device, dtype: of the parameters.
 
     Raises:
-        ValueError: the heads do not divide, or are wider than 256.
+        ValueError: the heads do not divide, or are wider than 256, or another number does not fit.
 
     Example:
         >>> attention = FlashAttention(embed_dim=512, num_heads=8, causal=True)
@@ -39,7 +44,8 @@ class FlashAttention(nn.Module):
         torch.Size([2, 100, 512])
 
     References:
-        Vaswani et al., Attention Is All You Need, 2017; Dao et al., FlashAttention, 2022.
+        Vaswani et al., Attention Is All You Need, 2017; Dao et al., FlashAttention, 2022;
+        Su et al., RoFormer: Enhanced Transformer with Rotary Position Embedding, 2021.
     """
 
     def __init__(
@@ -49,6 +55,9 @@ class FlashAttention(nn.Module):
         causal: bool = False,
         num_kv_heads: int | None = None,
         bias: bool = True,
+        dropout: float = 0.0,
+        rotary: float | None = None,
+        window: tuple[int, int] = (-1, -1),
         linear: Callable[..., nn.Module] = nn.Linear,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -56,11 +65,20 @@ class FlashAttention(nn.Module):
         super().__init__()
         num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
         _check_heads(embed_dim, num_heads, num_kv_heads)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"expected 0 ≤ dropout < 1, got {dropout}")
+        if rotary is not None and (rotary <= 0 or embed_dim // num_heads % 2):
+            raise ValueError(
+                f"expected rotary > 0 and an even head_dim, got rotary={rotary}, {embed_dim // num_heads}"
+            )
         self.embed_dim = embed_dim
         self.num_heads = num_heads
         self.num_kv_heads = num_kv_heads
         self.head_dim = embed_dim // num_heads
         self.causal = causal
+        self.dropout = dropout
+        self.rotary = rotary
+        self.window = window
         kv_dim = num_kv_heads * self.head_dim
         self.q_proj = linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
         self.k_proj = linear(embed_dim, kv_dim, bias=bias, device=device, dtype=dtype)
@@ -73,8 +91,15 @@ class FlashAttention(nn.Module):
         key: Tensor | None = None,
         value: Tensor | None = None,
         mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """Attend from `query` to `key` (`query` where None) and read `value` (`key` where None)."""
+        """Attend from `query` to `key` (`query` where None) and read `value` (`key` where None).
+
+        With a cache (inference alone), `query` continues what the cache holds and is appended to it: it attends to
+        all of it, and `mask`'s seq_k counts all of it.
+        """
+        if key is not None and (self.rotary is not None or cache is not None):
+            raise ValueError("expected no key with rotary or a cache: they are for self-attention")
         key = query if key is None else key
         value = key if value is None else value
         for name, tensor in (("query", query), ("key", key), ("value", value)):
@@ -85,10 +110,35 @@ class FlashAttention(nn.Module):
         q = self.q_proj(query).unflatten(-1, (self.num_heads, self.head_dim))
         k = self.k_proj(key).unflatten(-1, (self.num_kv_heads, self.head_dim))
         v = self.v_proj(value).unflatten(-1, (self.num_kv_heads, self.head_dim))
-        return self.out_proj(flash_attention(q, k, v, mask=mask, causal=self.causal).flatten(-2))
+        if self.rotary is not None:
+            first = 0 if cache is None else cache.length
+            q, k = rotate(q, first, self.rotary), rotate(k, first, self.rotary)
+        if cache is not None:
+            k, v = cache.append(k, v)
+        out = flash_attention(
+            q, k, v, mask=mask, causal=self.causal, window=self.window,
+            dropout_p=self.dropout if self.training else 0.0,
+        )  # fmt: skip
+        return self.out_proj(out.flatten(-2))
+
+    def make_cache(
+        self,
+        batch: int,
+        max_seq: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> KeyValueCache:
+        """An empty cache for `batch` sequences of at most `max_seq` positions."""
+        return KeyValueCache(batch, max_seq, self.num_kv_heads, self.head_dim, device=device, dtype=dtype)
 
     def extra_repr(self) -> str:
-        return f"num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}, causal={self.causal}"
+        options = {
+            "dropout": (self.dropout, 0.0),
+            "rotary": (self.rotary, None),
+            "window": (self.window, (-1, -1)),
+        }
+        text = f"num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}, causal={self.causal}"
+        return text + "".join(f", {n}={mine}" for n, (mine, usual) in options.items() if mine != usual)
 
 
 def _check_heads(embed_dim: int, num_heads: int, num_kv_heads: int) -> None:

@@ -16,9 +16,9 @@ from transformers.modeling_utils import AttentionInterface
 
 from zeta.nn.functional import flash_attention
 
-# What some models pass to change the scores, and this formula does not have. Those that select keys with an
+# What some models pass to select keys, and this formula does not have. Those that do so with an
 # indexer put the selection into the mask for "eager" and "sdpa" alone, and pass it as indices to others.
-_UNSUPPORTED = ("softcap", "s_aux", "position_bias", "indices", "block_indices")
+_UNSUPPORTED = ("indices", "block_indices")
 
 
 def register() -> None:
@@ -36,6 +36,9 @@ def zeta_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     is_causal: bool | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    position_bias: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """What transformers calls for each attention layer.
@@ -43,18 +46,14 @@ def zeta_attention(
     Shape:
         - query: `(batch, num_heads, seq_q, head_dim)`
         - key, value: `(batch, num_kv_heads, seq_k, head_dim)`
-        - attention_mask: bool, broadcastable to `(batch, num_heads, seq_q, seq_k)`
+        - attention_mask: bool, broadcastable to `(batch, num_heads, seq_q, seq_k)`; sliding windows are in it
+        - position_bias: broadcastable to the same; s_aux: `(num_heads)`, the sinks
         - output: `(batch, seq_q, num_heads, head_dim)`
 
     Raises:
-        NotImplementedError: the model asks for dropout, or for something else that changes the formula.
+        NotImplementedError: the model asks for something that this formula does not have.
         TypeError: the mask is not bool.
     """
-    if dropout:
-        raise NotImplementedError(
-            f'attn_implementation="zeta": attention dropout is not supported, got {dropout}; '
-            "set attention_dropout=0 in the model's config"
-        )
     for name in _UNSUPPORTED:
         if kwargs.get(name) is not None:
             raise NotImplementedError(
@@ -69,6 +68,7 @@ def zeta_attention(
         # The first tokens into an empty static cache: the mask function counts on alignment at the first key,
         # and what the cache has beyond the queries is not written yet.
         key, value = key[:, :, :seq_q], value[:, :, :seq_q]
+        position_bias = None if position_bias is None else position_bias[..., :seq_q]
     out = flash_attention(
         query.transpose(1, 2),
         key.transpose(1, 2),
@@ -76,5 +76,13 @@ def zeta_attention(
         mask=attention_mask,
         softmax_scale=scaling,
         causal=causal,
+        softcap=softcap or 0.0,
+        bias=position_bias,
+        sinks=None if s_aux is None else _score_dtype(s_aux, query),
+        dropout_p=dropout,
     )
     return out, None
+
+
+def _score_dtype(t: Tensor, query: Tensor) -> Tensor:
+    return t if t.dtype == query.dtype else t.float()

@@ -38,16 +38,23 @@ Formula::Result Formula::operator()(const Values& q, const Values& k, const Valu
       like_k(s.batch, s.seq_k, s.num_kv_heads, s.head_dim);
   const Values like_v(s.batch, s.seq_k, s.num_kv_heads, s.value_dim);
   Values out(s.batch, s.seq_q, s.num_heads, s.value_dim), ignored = out;
-  Result r{out, like_q, like_k, like_v, like_q, like_k, like_v, {}};
+  Result r{out, like_q, like_k, like_v, like_q, like_k, like_v, {}, {}};
+  r.grad_scores.resize(static_cast<size_t>(s.batch * s.num_heads * s.seq_q * s.seq_k));
   const auto keys = static_cast<size_t>(s.seq_k);
   for (int64_t b = 0; b < s.batch; ++b)
     for (int64_t h = 0; h < s.num_heads; ++h)
       for (int64_t i = 0; i < s.seq_q; ++i) {
         const int64_t g = h / (s.num_heads / s.num_kv_heads);
-        std::vector<double> p(keys, 0);
-        double maximum = -std::numeric_limits<double>::infinity(), sum = 0;
+        std::vector<double> p(keys, 0), slope(keys, 1);
+        double maximum = sink(h), sum = 0;
         for (int64_t j = 0; j < s.seq_k; ++j) {
-          p[j] = allowed(b, h, i, j) ? scale * dot(q, k, b, i, h, j, g).value : -INFINITY;
+          double score = scale * dot(q, k, b, i, h, j, g).value;
+          if (softcap > 0) {
+            const double t = std::tanh(score / softcap);
+            score = softcap * t;
+            slope[j] = 1 - t * t;
+          }
+          p[j] = allowed(b, h, i, j) ? score + added(b, h, i, j) : -INFINITY;
           maximum = std::max(maximum, p[j]);
         }
         if (maximum == -INFINITY) {
@@ -55,15 +62,20 @@ Formula::Result Formula::operator()(const Values& q, const Values& k, const Valu
           continue;
         }
         for (double& x : p) sum += x = std::exp(x - maximum);
+        sum += std::exp(sink(h) - maximum);
         for (double& x : p) x /= sum;
         r.lse.push_back(maximum + std::log(sum));
-        for (int64_t j = 0; j < s.seq_k; ++j) add(r.out, ignored, b, i, h, p[j], p[j], v, j, g);
+        for (int64_t j = 0; j < s.seq_k; ++j)
+          add(r.out, ignored, b, i, h, p[j] * kept(b, h, i, j), p[j], v, j, g);
         const Dot row = dot(grad_out, r.out, b, i, h, i, h);
         for (int64_t j = 0; j < s.seq_k; ++j) {
           const Dot dp = dot(grad_out, v, b, i, h, j, g);
-          const double ds = p[j] * (dp.value - row.value) * scale;
-          const double ds_magnitude = p[j] * (dp.magnitude + row.magnitude) * scale;
-          add(r.grad_v, r.grad_v_magnitude, b, j, g, p[j], p[j], grad_out, i, h);
+          const double factor = kept(b, h, i, j);
+          const double dx = p[j] * (factor * dp.value - row.value);
+          const double ds = dx * slope[j] * scale;
+          const double ds_magnitude = p[j] * (factor * dp.magnitude + row.magnitude) * scale;
+          r.grad_scores[static_cast<size_t>(((b * s.num_heads + h) * s.seq_q + i) * s.seq_k + j)] = dx;
+          add(r.grad_v, r.grad_v_magnitude, b, j, g, p[j] * factor, p[j] * factor, grad_out, i, h);
           add(r.grad_q, r.grad_q_magnitude, b, i, h, ds, ds_magnitude, k, j, g);
           add(r.grad_k, r.grad_k_magnitude, b, j, g, ds, ds_magnitude, q, i, h);
         }

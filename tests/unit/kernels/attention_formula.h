@@ -2,6 +2,7 @@
 // of the absolute values of its terms, which rounding errors are proportional to.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -26,14 +27,22 @@ struct Values {
 };
 
 struct Formula {
+  template <class R>
+  using OfPair = std::function<R(int64_t b, int64_t h, int64_t i, int64_t j)>;
+
   AttentionShape shape;
   double scale;
-  std::function<bool(int64_t b, int64_t h, int64_t i, int64_t j)> allowed;
+  OfPair<bool> allowed;
+  double softcap = 0;
+  OfPair<double> added = [](auto...) { return 0.0; };
+  OfPair<double> kept = [](auto...) { return 1.0; };  // dropout's factor
+  std::function<double(int64_t h)> sink = [](auto...) { return -INFINITY; };
 
   struct Result {
     Values out, grad_q, grad_k, grad_v;
     Values grad_q_magnitude, grad_k_magnitude, grad_v_magnitude;
     std::vector<double> lse;
+    std::vector<double> grad_scores;  // (batch, heads, seq_q, seq_k), of what is added
   };
   Result operator()(const Values& q, const Values& k, const Values& v, const Values& grad_out) const;
 };

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kernels/cpu/attention/element.h"
+#include "kernels/cpu/attention/philox.h"
 #include "tests/unit/kernels/attention_formula.h"
 
 namespace zeta::cpu {
@@ -19,13 +20,14 @@ struct Case {
   AttentionShape shape;
   bool causal = false;
   MaskKind mask = MaskKind::kNone;
+  bool options = false;  // window, softcap, bias, ALiBi, sinks and dropout together
 };
 
 std::ostream& operator<<(std::ostream& os, const Case& c) {
   const AttentionShape& s = c.shape;
   return os << "b" << s.batch << " q" << s.seq_q << " k" << s.seq_k << " h" << s.num_heads << "/"
             << s.num_kv_heads << " d" << s.head_dim << "," << s.value_dim << (c.causal ? " causal" : "")
-            << " mask" << static_cast<int>(c.mask);
+            << " mask" << static_cast<int>(c.mask) << (c.options ? " options" : "");
 }
 
 template <class S>
@@ -136,6 +138,74 @@ void expect_near(Strided<S>& got, const Values& want, const Values& magnitude, d
   });
 }
 
+// Options of one problem, for the kernels and for the formula. The bias is shared by the batches.
+struct OptionsProblem {
+  static constexpr int64_t kLeft = 60, kRight = 20;
+  static constexpr double kSoftcap = 1.5, kKept = 0.75;
+  static constexpr uint64_t kSeed = 0x123456789abcdef0, kOffset = 0x0fedcba987654321;
+
+  explicit OptionsProblem(const AttentionShape& s) : shape(s) {
+    std::mt19937 random(3);
+    std::uniform_real_distribution<float> uniform(-1, 1);
+    sink.resize(static_cast<size_t>(s.num_heads));
+    slope.resize(sink.size());
+    numbers.resize(static_cast<size_t>(s.num_heads * s.seq_q * s.seq_k));
+    for (float& x : sink) x = uniform(random);
+    for (float& x : slope) x = std::abs(uniform(random));
+    for (float& x : numbers) x = uniform(random);
+  }
+  static double largest(const AttentionShape& s) {
+    return static_cast<double>(s.seq_q + s.seq_k) + kSoftcap + 3;
+  }
+
+  template <class T>
+  std::vector<T> sinks() const {
+    return {sink.begin(), sink.end()};
+  }
+  template <class T>
+  std::vector<T> bias() const {
+    return {numbers.begin(), numbers.end()};
+  }
+
+  int64_t distance(int64_t i, int64_t j) const { return j - (i + shape.seq_k - shape.seq_q); }
+
+  // The generator by its definition, one position at a time.
+  double kept(int64_t b, int64_t h, int64_t i, int64_t j) const {
+    Philox<1> random{{{static_cast<uint32_t>(j / 8)},
+                      {static_cast<uint32_t>(i)},
+                      {static_cast<uint32_t>(b * shape.num_heads + h)},
+                      {static_cast<uint32_t>(kOffset)}}};
+    random.run(kSeed ^ (kOffset >> 32 << 32));
+    const uint32_t half = random.words[j % 8 / 2][0] >> (j % 2 * 16) & 0xffff;
+    return half >= 65536 * (1 - kKept) ? 1 / kKept : 0;
+  }
+
+  void add_to(Formula& f) const {
+    f.softcap = kSoftcap;
+    f.sink = [this](int64_t h) { return sink[static_cast<size_t>(h)]; };
+    f.kept = [this](auto... i) { return kept(i...); };
+    f.added = [this](int64_t, int64_t h, int64_t i, int64_t j) {
+      return numbers[static_cast<size_t>((h * shape.seq_q + i) * shape.seq_k + j)] -
+             double{slope[static_cast<size_t>(h)]} * static_cast<double>(std::abs(distance(i, j)));
+    };
+    f.allowed = [this, before = f.allowed](int64_t b, int64_t h, int64_t i, int64_t j) {
+      return before(b, h, i, j) && distance(i, j) >= -kLeft && distance(i, j) <= kRight;
+    };
+  }
+  void add_to(AttentionInputs& in, const void* bias_data, const void* sink_data) const {
+    in.window_left = kLeft;
+    in.window_right = kRight;
+    in.softcap = kSoftcap;
+    in.bias = {bias_data, true, 0, shape.seq_q * shape.seq_k, shape.seq_k, 1};
+    in.alibi = {slope.data(), 0};
+    in.sinks = sink_data;
+    in.dropout = {static_cast<uint32_t>(65536 * (1 - kKept)), kSeed, kOffset, 0};
+  }
+
+  AttentionShape shape;
+  std::vector<float> sink, slope, numbers;
+};
+
 template <class S>
 void check(const Case& c, Isa level) {
   using T = decltype(widen(S{}));
@@ -144,22 +214,29 @@ void check(const Case& c, Isa level) {
                                     << static_cast<int>(level));
   Problem<S> p(c, 7);
   const double scale = 1 / std::sqrt(static_cast<double>(s.head_dim));
-  const Formula formula{s, scale, [&](auto... i) { return p.allowed(c.causal, i...); }};
+  const OptionsProblem options(s);
+  Formula formula{s, scale, [&](auto... i) { return p.allowed(c.causal, i...); }};
+  if (c.options) options.add_to(formula);
   const auto want = formula(p.exact(p.q, s.seq_q, s.num_heads, s.head_dim),
                             p.exact(p.k, s.seq_k, s.num_kv_heads, s.head_dim),
                             p.exact(p.v, s.seq_k, s.num_kv_heads, s.value_dim),
                             p.exact(p.grad_out, s.seq_q, s.num_heads, s.value_dim));
 
-  const AttentionInputs inputs{kType<S>, s, scale, c.causal, p.q.tensor, p.k.tensor, p.v.tensor, p.view};
+  AttentionInputs inputs{kType<S>, s, scale, c.causal, p.q.tensor, p.k.tensor, p.v.tensor, p.view};
+  const auto sinks = options.template sinks<T>();
+  const auto bias = options.template bias<T>();
+  if (c.options) options.add_to(inputs, bias.data(), sinks.data());
   Strided<S> out(want.out, s.batch), grad_q(want.grad_q, s.batch), grad_k(want.grad_k, s.batch),
       grad_v(want.grad_v, s.batch);
   std::vector<T> lse(static_cast<size_t>(s.batch * s.num_heads * s.seq_q), T(-1));
-  const AttentionForward forward{inputs, out.tensor, lse.data()};
+  std::vector<T> grad_bias(static_cast<size_t>(s.num_heads * s.seq_q * s.seq_k));
+  const AttentionRows rows_lse{lse.data(), s.num_heads * s.seq_q, s.seq_q};
+  const AttentionForward forward{inputs, out.tensor, rows_lse};
   // One item at a time, last first: no item may depend on another.
   for (int64_t i = attention_forward_items(s); i-- > 0;) attention_forward(forward, i, i + 1, level);
 
   std::vector<T> partials(static_cast<size_t>(attention_backward_partials(s)));
-  const AttentionBackward backward{inputs,        out.tensor,    p.grad_out.tensor, lse.data(),
+  const AttentionBackward backward{inputs,        out.tensor,    p.grad_out.tensor, rows_lse,
                                    grad_q.tensor, grad_k.tensor, grad_v.tensor,     partials.data()};
   for (int64_t i = attention_backward_items(s); i-- > 0;) attention_backward(backward, i, i + 1, level);
   attention_backward_reduce(backward, 0, attention_backward_reduce_items(s), level);
@@ -169,7 +246,12 @@ void check(const Case& c, Isa level) {
   // exp2 (2 u) and of the sum (seq_k u). The gradients add their own sums and, through D, the rounding of the
   // stored out.
   const double u = kUnitRoundoff<T>, d = static_cast<double>(s.head_dim);
-  const double relative = 2 * (d + 3) * u * d * scale + (static_cast<double>(s.seq_k) + 8) * u;
+  // Options: what is added rounds a score to a unit of its size, tanh is off by a few of softcap's; dropout's
+  // factor multiplies it all.
+  const double added = c.options ? OptionsProblem::largest(s) : 0;
+  const double relative =
+      (2 * (d + 3) * u * d * scale + (static_cast<double>(s.seq_k) + 8) * u + 16 * u * added) /
+      (c.options ? OptionsProblem::kKept : 1);
   Values one = want.out;
   for (double& x : one.data) x = 1;  // |v| ≤ 1 and Σ p = 1
   expect_near(out, want.out, one, relative, "out");
@@ -177,9 +259,22 @@ void check(const Case& c, Isa level) {
     if (std::isinf(want.lse[i])) {
       ASSERT_EQ(lse[i], -std::numeric_limits<T>::infinity());
     } else {
-      ASSERT_NEAR(lse[i], want.lse[i], relative + 4 * u * (std::abs(want.lse[i]) + d * scale));
+      ASSERT_NEAR(lse[i], want.lse[i], relative + 4 * u * (std::abs(want.lse[i]) + d * scale + added));
     }
   const double rows = static_cast<double>(s.seq_q * s.num_heads / s.num_kv_heads);
+  if (c.options) {
+    const AttentionBiasGradient target{1, s.num_heads, s.seq_q, s.seq_k, grad_bias.data()};
+    for (int64_t i = attention_bias_gradient_items(target); i-- > 0;)
+      attention_bias_gradient(backward, target, i, i + 1, level);
+    const int64_t size = s.num_heads * s.seq_q * s.seq_k;
+    for (int64_t i = 0; i < size; ++i) {
+      double sum = 0;
+      for (int64_t b = 0; b < s.batch; ++b) sum += want.grad_scores[static_cast<size_t>(b * size + i)];
+      const double terms = 2 * static_cast<double>(s.value_dim * s.batch) / OptionsProblem::kKept;
+      ASSERT_NEAR(grad_bias[static_cast<size_t>(i)], sum,
+                  terms * (2 * relative + rows * u + kUnitRoundoff<S>));
+    }
+  }
   const double gradient =
       2 * relative + (rows + 2 * static_cast<double>(s.value_dim) + 16) * u + kUnitRoundoff<S>;
   expect_near(grad_q, want.grad_q, want.grad_q_magnitude, gradient, "grad_q");
@@ -202,6 +297,10 @@ const Case kCases[] = {
     {{1, 7, 0, 2, 1, 16, 16}},
     {{1, 0, 7, 2, 1, 16, 16}, true},
     {{0, 7, 7, 2, 1, 16, 16}},
+    {{2, 100, 150, 6, 2, 24, 40}, true, MaskKind::kPadding, true},
+    {{1, 130, 97, 5, 1, 16, 16}, false, MaskKind::kNone, true},
+    {{2, 2, 130, 4, 2, 32, 32}, true, MaskKind::kNone, true},
+    {{1, 3, 61, 1, 1, 12, 7}, false, MaskKind::kRandom, true},
 };
 
 class AttentionKernel : public ::testing::TestWithParam<Case> {};
@@ -231,9 +330,10 @@ TEST(AttentionKernelRange, LargeScores) {
       k[i] = i / 8 == 150 ? 100.0f : -100.0f, v[i] = static_cast<float>(i / 8);
     std::vector<float> lse(8);
     const AttentionTensor query{q.data(), 64, 8, 8}, key{k.data(), 1600, 8, 8}, value{v.data(), 1600, 8, 8};
-    attention_forward(
-        {{ElementType::kFloat32, s, 1, false, query, key, value, {}}, {out.data(), 64, 8, 8}, lse.data()}, 0,
-        attention_forward_items(s), level);
+    attention_forward({{ElementType::kFloat32, s, 1, false, query, key, value, {}},
+                       {out.data(), 64, 8, 8},
+                       {lse.data(), 8, 8}},
+                      0, attention_forward_items(s), level);
     for (const float x : out) EXPECT_EQ(x, 150);
     for (const float x : lse) EXPECT_NEAR(x, 80000, 80000 * 0x1p-23);
   }
@@ -245,9 +345,10 @@ TEST(AttentionKernelRange, NanSpreadsToItsRowsOnly) {
     std::vector<float> q(9 * 8, 1), k(3 * 8, 1), v(3 * 8, 1), out(9 * 8), lse(9);
     q[4 * 8] = std::numeric_limits<float>::quiet_NaN();
     const AttentionTensor query{q.data(), 72, 8, 8}, key{k.data(), 24, 8, 8}, value{v.data(), 24, 8, 8};
-    attention_forward(
-        {{ElementType::kFloat32, s, 1, false, query, key, value, {}}, {out.data(), 72, 8, 8}, lse.data()}, 0,
-        attention_forward_items(s), level);
+    attention_forward({{ElementType::kFloat32, s, 1, false, query, key, value, {}},
+                       {out.data(), 72, 8, 8},
+                       {lse.data(), 9, 9}},
+                      0, attention_forward_items(s), level);
     for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(std::isnan(out[i]), i / 8 == 4) << i;
   }
 }

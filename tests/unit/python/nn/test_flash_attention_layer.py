@@ -28,17 +28,79 @@ def test_equals_torch_multihead_attention(cross, device):
     options = {"dtype": torch.float64, "device": device}
     ours = FlashAttention(24, 4, **options)
     theirs = nn.MultiheadAttention(24, 4, batch_first=True, **options)
-    projections = (ours.q_proj, ours.k_proj, ours.v_proj)
-    with torch.no_grad():
-        theirs.in_proj_weight.copy_(torch.cat([p.weight for p in projections]))
-        theirs.in_proj_bias.copy_(torch.cat([p.bias for p in projections]))
-    theirs.out_proj.load_state_dict(ours.out_proj.state_dict())
+    theirs.load_state_dict(zeta.nn.to_multihead_attention(ours.state_dict()))
+    again = FlashAttention(24, 4, **options)
+    again.load_state_dict(zeta.nn.from_multihead_attention(theirs.state_dict()))
+    for name, t in ours.state_dict().items():
+        assert torch.equal(again.state_dict()[name], t)
     query = torch.randn(2, 5, 24, **options)
     key, value = (torch.randn(2, 9, 24, **options) for _ in range(2)) if cross else (query, query)
     allowed = torch.rand(5, key.shape[1], device=device) < 0.8
     want, _ = theirs(query, key, value, attn_mask=~allowed)
     got = ours(query, key, value, allowed) if cross else ours(query, mask=allowed)
     torch.testing.assert_close(got, want)  # float64: far below the default 1e-7
+
+
+def test_what_multihead_attention_has_not_is_named():
+    grouped, plain = FlashAttention(24, 4, num_kv_heads=2), nn.MultiheadAttention(24, 4, kdim=12, vdim=12)
+    with pytest.raises(ValueError, match=r"as many key heads as query heads, got .*'k_proj': \(12, 24\)"):
+        zeta.nn.to_multihead_attention(grouped.state_dict())
+    with pytest.raises(ValueError, match="without bias_kv, got .*'k_proj_weight'"):
+        zeta.nn.from_multihead_attention(plain.state_dict())
+    with pytest.raises(ValueError, match="expected in_proj_weight and out_proj.weight, got"):
+        zeta.nn.from_multihead_attention({})
+    with pytest.raises(ValueError, match="of nn.Linear, got"):
+        zeta.nn.to_multihead_attention({})
+
+
+@pytest.mark.parametrize("chunks", [(9,), (1,) * 9, (4, 1, 1, 3)])
+@pytest.mark.parametrize("options", [{}, dict(rotary=100.0, num_kv_heads=2), dict(window=(3, -1))], ids=str)
+def test_a_cache_gives_what_the_whole_sequence_gives(chunks, options, device):
+    torch.manual_seed(8)
+    place = {"dtype": torch.float64, "device": device}
+    attention = FlashAttention(32, 4, causal=True, **options, **place).eval()
+    x = torch.randn(2, 9, 32, **place)
+    cache = attention.make_cache(2, 9, **place)
+    with torch.no_grad():
+        parts = [attention(piece, cache=cache) for piece in x.split(chunks, 1)]
+        torch.testing.assert_close(torch.cat(parts, 1), attention(x))  # float64: far below the default 1e-7
+    assert cache.length == 9
+    with pytest.raises(ValueError, match="at most 9 positions in the cache, got 10"), torch.no_grad():
+        attention(x[:, :1], cache=cache)
+    with pytest.raises(ValueError, match=r"under torch\.no_grad\(\)"):
+        attention(x[:, :1], cache=attention.make_cache(2, 9, **place))
+
+
+def test_rotary_scores_depend_on_distance_alone():
+    from zeta.nn.rotary import rotate
+
+    q, k = torch.randn(2, 1, 1, 3, 16, dtype=torch.float64)
+    near, far = ((rotate(q, first + 5, 50.0) * rotate(k, first, 50.0)).sum(-1) for first in (0, 1000))
+    torch.testing.assert_close(near, far)
+    assert not torch.allclose((q * k).sum(-1), near)
+
+
+def test_dropout_and_window_reach_the_formula():
+    torch.manual_seed(9)
+    x = torch.randn(1, 12, 32)
+    attention = FlashAttention(32, 4, dropout=0.5, window=(2, 0))
+    assert not torch.equal(attention(x), attention(x))
+    attention.eval()
+    allowed = torch.ones(12, 12, dtype=torch.bool).tril().triu(-2)
+    plain = FlashAttention(32, 4)
+    plain.load_state_dict(attention.state_dict())
+    torch.testing.assert_close(attention(x), plain(x, mask=allowed))
+    assert "dropout=0.5, window=(2, 0)" in repr(attention)
+
+
+def test_options_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match="0 ≤ dropout < 1, got 1"):
+        FlashAttention(32, 4, dropout=1.0)
+    with pytest.raises(ValueError, match="an even head_dim, got rotary=100.0, 5"):
+        FlashAttention(20, 4, rotary=100.0)
+    x = torch.randn(1, 3, 32)
+    with pytest.raises(ValueError, match="expected no key with rotary or a cache"):
+        FlashAttention(32, 4, rotary=100.0)(x, x)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

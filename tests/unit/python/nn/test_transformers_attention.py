@@ -13,6 +13,8 @@ from transformers import (
     BertModel,
     Gemma2Config,
     Gemma2ForCausalLM,
+    GptOssConfig,
+    GptOssForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -24,6 +26,7 @@ from transformers import (
 )
 
 from zeta.nn import _transformers_hook
+from zeta.nn.transformers_attention import zeta_attention
 
 SIZES = dict(
     vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -35,6 +38,21 @@ MODELS = {
     "qwen2 mixed": lambda: (
         Qwen2ForCausalLM,
         Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=5, max_window_layers=1),
+    ),
+    "gemma2 softcap": lambda: (
+        Gemma2ForCausalLM,
+        Gemma2Config(**SIZES, head_dim=8, sliding_window=5, attn_logit_softcapping=0.5),
+    ),
+    "gpt-oss sinks": lambda: (
+        GptOssForCausalLM,
+        GptOssConfig(
+            **SIZES,
+            head_dim=8,
+            sliding_window=5,
+            num_local_experts=2,
+            num_experts_per_tok=1,
+            experts_implementation="eager",
+        ),  # fmt: skip
     ),
 }
 TOKENS = torch.randint(3, 97, (3, 12), generator=torch.Generator().manual_seed(5))
@@ -135,23 +153,37 @@ def test_encoder_equals_eager():
         torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-12)
 
 
-def test_dropout_is_refused_in_training_only():
+def test_dropout_drops_in_training_only():
     _, ours = pair(lambda: (LlamaForCausalLM, LlamaConfig(**SIZES, attention_dropout=0.1)))
-    ours(TOKENS)
-    with pytest.raises(NotImplementedError, match="attention dropout is not supported, got 0"):
-        ours.train()(TOKENS)
+    with torch.no_grad():
+        want = ours(TOKENS).logits
+        assert torch.equal(ours(TOKENS).logits, want)
+        first, second = (ours.train()(TOKENS).logits for _ in range(2))
+        assert not torch.equal(first, second)
+        torch.manual_seed(1)
+        third = ours(TOKENS).logits
+        torch.manual_seed(1)
+        assert torch.equal(ours(TOKENS).logits, third)
 
 
-def test_what_changes_the_formula_is_refused():
-    _, ours = pair(lambda: (Gemma2ForCausalLM, Gemma2Config(**SIZES, head_dim=8)))
-    with pytest.raises(NotImplementedError, match="Gemma2Attention needs softcap"):
-        ours(TOKENS)
-    t5 = T5Config(
-        vocab_size=97, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4, decoder_start_token_id=0
-    )
-    _, ours = pair(lambda: (T5ForConditionalGeneration, t5))
-    with pytest.raises(NotImplementedError, match="needs position_bias"):
-        ours(TOKENS, labels=TOKENS)
+def test_encoder_and_decoder_with_position_bias_equal_eager():
+    config = T5Config(
+        vocab_size=97, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, decoder_start_token_id=0,
+        dropout_rate=0.0,
+    )  # fmt: skip
+    results = []
+    for model in pair(lambda: (T5ForConditionalGeneration, config)):
+        out = model(TOKENS, attention_mask=PADDED["right"].long(), labels=TOKENS)
+        out.loss.backward()
+        results.append((out.logits, {n: p.grad for n, p in model.named_parameters()}))
+    torch.testing.assert_close(results[1][0], results[0][0], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(results[1][1], results[0][1], rtol=1e-9, atol=1e-12)
+
+
+def test_what_selects_keys_is_refused():
+    q = torch.zeros(1, 2, 3, 8)
+    with pytest.raises(NotImplementedError, match="Linear needs block_indices"):
+        zeta_attention(torch.nn.Linear(1, 1), q, q, q, None, block_indices=torch.zeros(1))
 
 
 def test_float_mask_is_refused():

@@ -1,0 +1,281 @@
+// The forward kernel for Hopper. One warp loads tiles with the copy engine; each of kGroups warpgroups owns
+// 64 rows of queries and works on them with wgmma. While a warpgroup's softmax runs, its own next product and
+// the other warpgroups' products keep the tensor cores busy (Shah et al., 2024, §3).
+#pragma once
+
+#include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/attention/rows.cuh"
+#include "kernels/cuda/attention/schedule.cuh"
+#include "kernels/cuda/attention/softmax.cuh"
+#include "kernels/cuda/hopper/tma.cuh"
+#include "kernels/cuda/hopper/wgmma.cuh"
+
+namespace zeta::cuda {
+
+using hopper::Barrier;
+using hopper::RingPosition;
+
+struct ForwardParams {
+  CUtensorMap q, k, v;
+  AttentionSchedule schedule;
+  int seq_q, seq_k, num_heads, group;  // group: query heads a kv head
+  int value_dim;
+  float scale;
+  void* out;
+  int64_t out_batch_stride, out_seq_stride, out_head_stride;
+  float* lse;
+};
+
+template <int kHeadDim_, int kValueDim_, int kGroups_, bool kCausal_, typename T_>
+struct ForwardTraits {
+  using T = T_;
+  static constexpr int kHeadDim = kHeadDim_, kValueDim = kValueDim_;  // multiples of 64
+  static constexpr int kGroups = kGroups_, kRows = 64 * kGroups;
+  static constexpr int kKeys = 128;  // a tile's
+  static constexpr bool kCausal = kCausal_;
+  static constexpr int kThreads = 128 * (kGroups + 1);
+  static constexpr int kQueryBytes = kRows * kHeadDim * 2, kKeyBytes = kKeys * kHeadDim * 2,
+                       kValueBytes = kKeys * kValueDim * 2;
+  static constexpr int kStages = 2;
+  // The next tile's queries come early where they fit into the 227 KiB that a block may have.
+  static constexpr int kQueryStages =
+      2 * kQueryBytes + kStages * (kKeyBytes + kValueBytes) <= 225 * 1024 ? 2 : 1;
+
+  struct Shared {
+    alignas(1024) char q[kQueryStages][kQueryBytes];
+    alignas(1024) char k[kStages][kKeyBytes];
+    alignas(1024) char v[kStages][kValueBytes];
+    Barrier q_full[kQueryStages], q_free[kQueryStages];
+    Barrier k_full[kStages], k_free[kStages];
+    Barrier v_full[kStages], v_free[kStages];
+  };
+  static constexpr int kSharedBytes = sizeof(Shared) + 1024;  // room to align it
+};
+
+// The blocks of keys that a tile of queries sees: [0, count), those from `whole` on with keys that some row
+// does not.
+template <class Traits>
+struct KeyBlocks {
+  int count, whole;
+  __device__ __forceinline__ KeyBlocks(const ForwardParams& p, int row_block) {
+    const int first_row = row_block * Traits::kRows, behind = p.seq_k - p.seq_q;
+    int keys = p.seq_k, seen_by_all = p.seq_k;
+    if (Traits::kCausal) {
+      keys = max(0, min(keys, first_row + Traits::kRows + behind));
+      seen_by_all = max(0, min(seen_by_all, first_row + 1 + behind));
+    }
+    count = (keys + Traits::kKeys - 1) / Traits::kKeys;
+    whole = seen_by_all / Traits::kKeys;
+  }
+};
+
+template <class Traits>
+__device__ __forceinline__ void load_tiles(const ForwardParams& p, typename Traits::Shared& shared) {
+  RingPosition<Traits::kQueryStages> q_at;
+  RingPosition<Traits::kStages> k_at, v_at;
+  AttentionTile tile;
+  for (int turn = 0; p.schedule.get(turn, tile); ++turn) {
+    const KeyBlocks<Traits> blocks(p, tile.row_block);
+    if (blocks.count == 0) continue;
+    const int kv_head = tile.head / p.group;
+    const auto load_k = [&](int block) {
+      shared.k_free[k_at.stage].wait(k_at.parity ^ 1);
+      hopper::load_tile(shared.k[k_at.stage], p.k, shared.k_full[k_at.stage], Traits::kHeadDim, Traits::kKeys,
+                        block * Traits::kKeys, kv_head, tile.batch);
+      k_at.next();
+    };
+    shared.q_free[q_at.stage].wait(q_at.parity ^ 1);
+    hopper::load_tile(shared.q[q_at.stage], p.q, shared.q_full[q_at.stage], Traits::kHeadDim, Traits::kRows,
+                      tile.row_block * Traits::kRows, tile.head, tile.batch);
+    q_at.next();
+    load_k(blocks.count - 1);
+    for (int block = blocks.count - 1; block >= 0; --block) {
+      if (block > 0) load_k(block - 1);  // what consumers want first
+      shared.v_free[v_at.stage].wait(v_at.parity ^ 1);
+      hopper::load_tile(shared.v[v_at.stage], p.v, shared.v_full[v_at.stage], Traits::kValueDim,
+                        Traits::kKeys, block * Traits::kKeys, kv_head, tile.batch);
+      v_at.next();
+    }
+  }
+}
+
+// A warpgroup's 64 rows of the tiles of queries.
+template <class Traits>
+struct Worker {
+  using T = typename Traits::T;
+  const ForwardParams& p;
+  typename Traits::Shared& shared;
+  const int group, thread;  // which warpgroup, which thread of it
+  RingPosition<Traits::kQueryStages> q_at;
+  RingPosition<Traits::kStages> k_at, v_at;
+  float scores[Traits::kKeys / 2];
+  float out[Traits::kValueDim / 2];
+  uint32_t probabilities[Traits::kKeys / 16][4];
+
+  __device__ __forceinline__ Worker(const ForwardParams& params, typename Traits::Shared& shared_, int group_,
+                                    int thread_)
+      : p(params), shared(shared_), group(group_), thread(thread_) {}
+
+  // Warpgroups take turns at the tensor cores, so that one's softmax runs beside another's products.
+  __device__ __forceinline__ void take_turn() { hopper::named_sync(1 + group, 256); }
+  __device__ __forceinline__ void pass_turn() {
+    hopper::named_arrive(1 + (group + 1) % Traits::kGroups, 256);
+  }
+
+  __device__ __forceinline__ void release(Barrier& barrier) {
+    if (thread == 0) barrier.arrive();
+  }
+
+  // Starts scores = q kᵀ.
+  __device__ __forceinline__ void start_scores() {
+    constexpr int kSlab = Traits::kRows * 128, kKeySlab = Traits::kKeys * 128;
+    const char* q = shared.q[q_at.stage] + group * 64 * 128;
+    const uint64_t a = hopper::matrix_descriptor(q), b = hopper::matrix_descriptor(shared.k[k_at.stage]);
+    hopper::pin(scores);
+    hopper::wgmma_fence();
+#pragma unroll
+    for (int d = 0; d < Traits::kHeadDim; d += 16)
+      hopper::wgmma<T>(scores, hopper::advance(a, d / 64 * kSlab + d % 64 * 2),
+                       hopper::advance(b, d / 64 * kKeySlab + d % 64 * 2), d > 0);
+    hopper::wgmma_commit();
+  }
+
+  // Starts out += probabilities · v.
+  __device__ __forceinline__ void start_output(bool accumulate) {
+    const uint64_t b = hopper::matrix_descriptor(shared.v[v_at.stage], Traits::kKeys * 128);
+    hopper::pin(out);
+    hopper::wgmma_fence();
+#pragma unroll
+    for (int i = 0; i < Traits::kKeys / 16; ++i)
+      hopper::wgmma<T, 1>(out, probabilities[i], hopper::advance(b, i * 16 * 128), accumulate || i > 0);
+    hopper::wgmma_commit();
+  }
+
+  __device__ __forceinline__ void round_probabilities() {
+#pragma unroll
+    for (int i = 0; i < Traits::kKeys / 16; ++i)
+#pragma unroll
+      for (int j = 0; j < 4; ++j)
+        probabilities[i][j] = pack(scores[8 * i + 2 * j], scores[8 * i + 2 * j + 1], T());
+  }
+
+  // -inf for keys that a row does not see.
+  __device__ __forceinline__ void exclude(int first_row, int first_key) {
+    const int row = first_row + group * 64 + thread / 32 * 16 + thread % 32 / 4;
+    const int column = first_key + thread % 4 * 2;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int end = Traits::kCausal ? min(p.seq_k, row + 8 * half + 1 + p.seq_k - p.seq_q) : p.seq_k;
+#pragma unroll
+      for (int i = 0; i < Traits::kKeys / 2; i += 4)
+#pragma unroll
+        for (int j = 0; j < 2; ++j)
+          if (column + 2 * i + j >= end) scores[i + 2 * half + j] = -INFINITY;
+    }
+  }
+
+  __device__ __forceinline__ void work(const AttentionTile& tile) {
+    const KeyBlocks<Traits> blocks(p, tile.row_block);
+    const int first_row = tile.row_block * Traits::kRows;
+    OnlineSoftmax softmax;
+    if (blocks.count == 0) {
+#pragma unroll
+      for (float& o : out) o = 0;
+      write(tile, softmax.finish(out, p.scale));
+      return;
+    }
+    const float scale_log2 = p.scale * 1.44269504088896340736f;
+    int block = blocks.count - 1;
+    shared.q_full[q_at.stage].wait(q_at.parity);
+    shared.k_full[k_at.stage].wait(k_at.parity);
+    take_turn();
+    start_scores();
+    pass_turn();
+    hopper::wgmma_wait<0>();
+    hopper::pin(scores);
+    release(shared.k_free[k_at.stage]);
+    k_at.next();
+    if (block >= blocks.whole) exclude(first_row, block * Traits::kKeys);
+    softmax.update(scores, scale_log2);
+    round_probabilities();
+    bool accumulate = false;
+    const auto step = [&](bool partly) {
+      shared.k_full[k_at.stage].wait(k_at.parity);
+      take_turn();
+      start_scores();
+      shared.v_full[v_at.stage].wait(v_at.parity);
+      start_output(accumulate);
+      accumulate = true;
+      pass_turn();
+      hopper::wgmma_wait<1>();
+      hopper::pin(scores);
+      release(shared.k_free[k_at.stage]);
+      k_at.next();
+      if (partly) exclude(first_row, block * Traits::kKeys);
+      softmax.update(scores, scale_log2);
+      hopper::hold_back(softmax.sum[0] +
+                        softmax.sum[1]);  // the softmax runs beside the product, not after it
+      hopper::wgmma_wait<0>();
+      hopper::pin(out);
+      release(shared.v_free[v_at.stage]);
+      v_at.next();
+      softmax.rescale_output(out);
+      round_probabilities();
+    };
+    --block;
+    if (Traits::kCausal)
+      for (; block >= max(blocks.whole, 0); --block) step(true);
+    for (; block >= 0; --block) step(false);
+    release(shared.q_free[q_at.stage]);
+    q_at.next();
+    shared.v_full[v_at.stage].wait(v_at.parity);
+    start_output(accumulate);
+    hopper::wgmma_wait<0>();
+    hopper::pin(out);
+    release(shared.v_free[v_at.stage]);
+    v_at.next();
+    write(tile, softmax.finish(out, p.scale));
+  }
+
+  __device__ __forceinline__ void write(const AttentionTile& tile, float2 lse) {
+    const int row = tile.row_block * Traits::kRows + group * 64 + thread / 32 * 16 + thread % 32 / 4;
+    float* to_lse = p.lse + (int64_t{tile.batch} * p.num_heads + tile.head) * p.seq_q + row;
+    if (thread % 4 == 0 && row < p.seq_q) to_lse[0] = lse.x;
+    if (thread % 4 == 0 && row + 8 < p.seq_q) to_lse[8] = lse.y;
+    write_rows(out,
+               static_cast<T*>(p.out) + tile.batch * p.out_batch_stride + tile.head * p.out_head_stride +
+                   row * p.out_seq_stride,
+               p.out_seq_stride, p.seq_q - row, p.value_dim);
+  }
+};
+
+template <class Traits>
+__global__ void __launch_bounds__(Traits::kThreads, 1)
+    forward_kernel(const __grid_constant__ ForwardParams p) {
+  extern __shared__ char raw[];
+  auto& shared = *reinterpret_cast<typename Traits::Shared*>((reinterpret_cast<uintptr_t>(raw) + 1023) &
+                                                             ~uintptr_t{1023});
+  const int group = static_cast<int>(threadIdx.x) / 128;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < Traits::kQueryStages; ++i)
+      shared.q_full[i].init(1), shared.q_free[i].init(Traits::kGroups);
+    for (int i = 0; i < Traits::kStages; ++i) {
+      shared.k_full[i].init(1), shared.k_free[i].init(Traits::kGroups);
+      shared.v_full[i].init(1), shared.v_free[i].init(Traits::kGroups);
+    }
+    hopper::publish_barriers();
+  }
+  __syncthreads();
+  if (group == 0) {
+    hopper::release_registers<Traits::kGroups == 2 ? 24 : 32>();
+    if (threadIdx.x == 0) load_tiles<Traits>(p, shared);
+  } else {
+    hopper::claim_registers<Traits::kGroups == 2 ? 240 : 160>();
+    Worker<Traits> worker(p, shared, group - 1, static_cast<int>(threadIdx.x) % 128);
+    if (group == Traits::kGroups) worker.pass_turn();  // the first warpgroup begins
+    AttentionTile tile;
+    for (int turn = 0; p.schedule.get(turn, tile); ++turn) worker.work(tile);
+  }
+}
+
+}  // namespace zeta::cuda
