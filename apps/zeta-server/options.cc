@@ -109,7 +109,8 @@ void add_http_options(CLI::App& app, Options& options, Typed& typed) {
       ->group(group)
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--max-connections", options.limits.connections, "Connections beyond it get status 503")
+  app.add_option("--max-connections", options.limits.connections,
+                 "Of each port; beyond it all but health and metrics get status 503")
       ->group(group)
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

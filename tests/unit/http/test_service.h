@@ -10,7 +10,7 @@
 
 namespace zeta::http {
 
-// /echo gives the body back; /slow waits until told, or abandoned; /throw throws.
+// /echo gives the body back; /slow waits until told, or abandoned; /throw throws; /health answers when full.
 struct TestService {
   explicit TestService(Limits limits = {}) {
     auto made = std::make_shared<Service>();
@@ -32,6 +32,9 @@ struct TestService {
       co_return Response{};
     });
     made->router.add("GET", "/slow", [this](Request& request) { return slow(request); });
+    made->router.add(
+        "GET", "/health", [](Request&) -> asio::awaitable<Response> { co_return Response{}; },
+        WhenFull::kAnswer);
     service = made;
     port = server.listen("127.0.0.1", 0, service);
   }
