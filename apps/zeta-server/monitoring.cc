@@ -17,12 +17,13 @@ std::shared_ptr<const http::Service> make_metrics_service(const Context& context
   service->error = [](std::string_view, int status, std::string_view message) {
     return kserve::error_response(status, message);
   };
-  service->router.add("GET", "/metrics", [page](http::Request&) -> http::asio::awaitable<http::Response> {
+  const auto scrape = [page](http::Request&) -> http::asio::awaitable<http::Response> {
     http::Response response;
     response.body = page->text();
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
     co_return response;
-  });
+  };
+  service->router.add("GET", "/metrics", scrape, http::WhenFull::kAnswer);
   return service;
 }
 

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "src/base/concat.h"
+#include "src/base/nearest.h"
 
 namespace zeta::server {
 namespace {
@@ -109,7 +110,8 @@ void add_http_options(CLI::App& app, Options& options, Typed& typed) {
       ->group(group)
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--max-connections", options.limits.connections, "Connections beyond it get status 503")
+  app.add_option("--max-connections", options.limits.connections,
+                 "Of each port; beyond it all but health and metrics get status 503")
       ->group(group)
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -187,6 +189,19 @@ void apply(const Typed& typed, Options& options) {
   }
 }
 
+// CLI11's own complaint does not say what was meant.
+void refuse_extras(const CLI::App& app) {
+  if (app.remaining_size() == 0) return;
+  const std::string argument = app.remaining().front();
+  std::vector<std::string> known;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  const std::string_view meant = nearest(argument.substr(0, argument.find('=')), known);
+  const std::string hint = meant.empty() ? "" : concat("; did you mean ", meant, "?");
+  throw CLI::ParseError(concat("unknown argument ", argument, hint), CLI::ExitCodes::ExtrasError);
+}
+
 }  // namespace
 
 ParsedOptions parse_options(int argc, const char* const* argv) {
@@ -197,12 +212,17 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   Typed typed;
   CLI::App app("zeta-server: serves models over KServe v2 and OpenAI HTTP", "zeta-server");
   app.footer(kFooter);
+  app.allow_extras();
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return concat("zeta-server: ", error.what(), " (see --help)\n");
+  });
   app.set_version_flag("--version", ZETA_VERSION);
   add_model_options(app, options, typed);
   add_http_options(app, options, typed);
   add_operation_options(app, options, typed);
   try {
     app.parse(argc, argv);
+    refuse_extras(app);
     apply(typed, options);
   } catch (const CLI::ParseError& error) {
     parsed.exit_code = app.exit(error) == 0 ? kExitOk : kExitBadUsage;

@@ -38,7 +38,7 @@ Engine::Engine(std::unique_ptr<ModelRunner> runner, PromptEncoder encoder, Gener
 
 Engine::~Engine() {
   {
-    const std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
@@ -58,7 +58,7 @@ void Engine::submit(Request request, OutputCallback output) {
   sequence->output = std::move(output);
   absl::Status status = validate(sequence->request.sampling);
   if (status.ok()) {
-    const std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (waiting_ >= limits_.max_waiting) {
       status = absl::ResourceExhaustedError(
           fmt::format("{} requests are waiting, the limit; try again later", waiting_));
@@ -71,15 +71,7 @@ void Engine::submit(Request request, OutputCallback output) {
 }
 
 void Engine::run_intake() {
-  for (;;) {
-    std::unique_ptr<Sequence> sequence;
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopping_ || !inbox_.empty(); });
-      if (stopping_) return;
-      sequence = std::move(inbox_.front());
-      inbox_.pop_front();
-    }
+  while (std::unique_ptr<Sequence> sequence = next_arrival()) {
     absl::Status status = prepare(*sequence);
     if (!status.ok()) {
       leave_queue();
@@ -87,11 +79,20 @@ void Engine::run_intake() {
       continue;
     }
     {
-      const std::lock_guard lock(mutex_);
+      MutexLock lock(mutex_);
       encoded_.push_back(std::move(sequence));
     }
     changed_.notify_all();
   }
+}
+
+std::unique_ptr<Sequence> Engine::next_arrival() {
+  MutexLock lock(mutex_);
+  while (!stopping_ && inbox_.empty()) changed_.wait(mutex_);
+  if (stopping_) return nullptr;
+  auto sequence = std::move(inbox_.front());
+  inbox_.pop_front();
+  return sequence;
 }
 
 absl::Status Engine::prepare(Sequence& sequence) try {
@@ -122,7 +123,7 @@ absl::Status Engine::begin_completion(Sequence& sequence) {
 }
 
 void Engine::leave_queue() {
-  const std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   stats_.requests_waiting = --waiting_;
 }
 

@@ -2,14 +2,13 @@
 // model has not seen, and all of them pass the model as one batch.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "src/base/mutex.h"
 #include "src/engine/engine_stats.h"
 #include "src/engine/generation_config.h"
 #include "src/engine/model_runner.h"
@@ -36,20 +35,21 @@ class Engine {
 
   // Thread-safe; returns at once. Every outcome reaches `output`: ResourceExhausted when max_waiting are
   // waiting, InvalidArgument for bad parameters, OutOfRange for a prompt too long, Cancelled, Internal.
-  void submit(Request request, OutputCallback output);
+  void submit(Request request, OutputCallback output) ZETA_EXCLUDES(mutex_);
 
   const EngineStats& stats() const { return stats_; }
   const GenerationConfig& generation() const { return generation_; }
   const text::Tokenizer& tokenizer() const { return encoder_.tokenizer(); }
 
  private:
-  void run_intake();
+  void run_intake() ZETA_EXCLUDES(mutex_);
+  std::unique_ptr<Sequence> next_arrival() ZETA_EXCLUDES(mutex_);  // waits for one; null: stop
   absl::Status prepare(Sequence& sequence);
   absl::Status begin_completion(Sequence& sequence);
-  void leave_queue();
+  void leave_queue() ZETA_EXCLUDES(mutex_);
 
   void run_engine();
-  bool collect();  // waits for work; false: stop
+  bool collect() ZETA_EXCLUDES(mutex_);  // waits for work; false: stop
   void drop_departed();
   void admit();
   void step();
@@ -68,12 +68,12 @@ class Engine {
   EngineLimits limits_;
   EngineStats stats_;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;                        // guarded by mutex_
-  int64_t waiting_ = 0;                          // guarded by mutex_; submitted, not yet running or answered
-  std::deque<std::unique_ptr<Sequence>> inbox_;  // guarded by mutex_; to be encoded
-  std::deque<std::unique_ptr<Sequence>> encoded_;  // guarded by mutex_; for the engine's thread
+  Mutex mutex_;
+  CondVar changed_;
+  bool stopping_ ZETA_GUARDED_BY(mutex_) = false;
+  int64_t waiting_ ZETA_GUARDED_BY(mutex_) = 0;  // submitted, not yet running or answered
+  std::deque<std::unique_ptr<Sequence>> inbox_ ZETA_GUARDED_BY(mutex_);    // to be encoded
+  std::deque<std::unique_ptr<Sequence>> encoded_ ZETA_GUARDED_BY(mutex_);  // for the engine's thread
 
   Scheduler scheduler_;       // the engine thread's alone
   std::random_device seeds_;  // the intake's alone

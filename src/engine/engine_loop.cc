@@ -36,10 +36,10 @@ void Engine::run_engine() {
 }
 
 bool Engine::collect() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] {
-    return stopping_ || !encoded_.empty() || scheduler_.num_running() + scheduler_.num_waiting() > 0;
-  });
+  MutexLock lock(mutex_);
+  while (!stopping_ && encoded_.empty() && scheduler_.num_running() + scheduler_.num_waiting() == 0) {
+    changed_.wait(mutex_);
+  }
   for (auto& sequence : encoded_) scheduler_.add(std::move(sequence));
   encoded_.clear();
   return !stopping_;

@@ -21,6 +21,7 @@ void read_eos(const nn::JsonObject& object, int64_t vocab_size, std::set<int32_t
 
 SamplingParams read_defaults(const nn::JsonObject& object) {
   constexpr double kAny = 1e9;
+  object.refuse_misspelt({"do_sample", "repetition_penalty", "temperature"});
   SamplingParams params;
   params.temperature = object.number("temperature", 0.0, kAny, params.temperature);
   if (!object.boolean("do_sample", true)) params.temperature = 0.0;

@@ -53,7 +53,7 @@ asio::awaitable<void> Acceptor::run() {
   asio::steady_timer pause(context_);
   while (acceptor_.is_open()) {
     error_code error;
-    if (server_.connections() >= service_->limits.connections * kOverloadFactor) {
+    if (*connections_ >= service_->limits.connections * kOverloadFactor) {
       error = asio::error::no_descriptors;
     } else {
       Worker& worker = server_.next_worker();
@@ -71,8 +71,11 @@ asio::awaitable<void> Acceptor::run() {
 
 void Acceptor::hand_over(Worker& worker, tcp::socket socket) {
   server_.connection_opened();
-  const bool overloaded = server_.connections() > service_->limits.connections;
-  worker.adopt(std::move(socket), service_, overloaded);
+  const bool overloaded = ++*connections_ > service_->limits.connections;
+  worker.adopt(std::move(socket), service_, overloaded, [&server = server_, open = connections_] {
+    --*open;
+    server.connection_closed();
+  });
 }
 
 void Acceptor::stop() {

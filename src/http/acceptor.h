@@ -1,6 +1,7 @@
 // One listening port.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
@@ -33,6 +34,8 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
   asio::io_context& context_;
   asio::ip::tcp::acceptor acceptor_;
   std::shared_ptr<const Service> service_;
+  // Of this port alone, so that those who come to one do not keep others from another. Outlives the acceptor.
+  const std::shared_ptr<std::atomic<size_t>> connections_ = std::make_shared<std::atomic<size_t>>(0);
 };
 
 }  // namespace zeta::http

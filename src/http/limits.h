@@ -9,7 +9,7 @@ namespace zeta::http {
 struct Limits {
   size_t header_bytes = 32 << 10;  // request line and headers → 431
   size_t body_bytes = 64 << 20;    // → 413
-  size_t connections = 4096;       // of the whole server → 503
+  size_t connections = 4096;       // of each port → 503, but for routes that answer when full
 
   // Time without a request on a kept-alive connection, after which it is closed.
   std::chrono::milliseconds idle_timeout{75'000};

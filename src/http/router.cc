@@ -41,8 +41,8 @@ bool bind(const std::vector<std::string>& pattern, const std::vector<std::string
 
 }  // namespace
 
-void Router::add(std::string_view method, std::string_view pattern, Handler handler) {
-  Route route{std::string(method), {}, std::move(handler)};
+void Router::add(std::string_view method, std::string_view pattern, Handler handler, WhenFull when_full) {
+  Route route{std::string(method), {}, std::move(handler), when_full};
   for (std::string_view segment : split(pattern)) route.segments.emplace_back(segment);
   routes_.push_back(std::move(route));
 }
@@ -60,7 +60,7 @@ Router::Match Router::match(Request& request) const {
     if (!bind(route.segments, path, request)) {
       return {nullptr, 400, "the path is not percent-encoded UTF-8", ""};
     }
-    return {&route.handler, 200, "", ""};
+    return {&route.handler, 200, "", "", route.when_full};
   }
   if (!miss.allow.empty()) {
     miss.status = 405;

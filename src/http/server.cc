@@ -14,7 +14,7 @@ constexpr std::chrono::seconds kAbortPatience{2};
 
 Server::Server(size_t threads) {
   for (size_t i = 0; i < std::max<size_t>(threads, 1); ++i) {
-    workers_.push_back(std::make_unique<Worker>([this] { connection_closed(); }));
+    workers_.push_back(std::make_unique<Worker>());
   }
 }
 

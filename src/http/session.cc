@@ -1,5 +1,6 @@
 #include "src/http/session.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -16,6 +17,7 @@ namespace {
 using boost::system::error_code;
 
 constexpr std::chrono::milliseconds kDrainGrace{250};
+constexpr std::chrono::seconds kOverloadGrace{1};  // for the first byte: such connections are few
 constexpr std::chrono::seconds kLinger{1};
 constexpr size_t kLingerBytes = 1 << 20;
 
@@ -91,12 +93,12 @@ asio::awaitable<bool> Session::answer(Request& request) {
 }
 
 asio::awaitable<Response> Session::dispatch(Request& request) {
-  if (overloaded_) {
+  Router::Match match = service_->router.match(request);
+  if (overloaded_ && match.when_full != WhenFull::kAnswer) {
     co_return service_->error(request.path, 503,
                               "the server has all of its " + std::to_string(service_->limits.connections) +
                                   " connections in use (--max-connections)");
   }
-  Router::Match match = service_->router.match(request);
   if (match.handler == nullptr) {
     Response response = service_->error(request.path, match.status, match.message);
     if (!match.allow.empty()) response.headers.emplace_back("Allow", match.allow);
@@ -153,7 +155,9 @@ void Session::on_abandon(std::function<void(Abandonment)> callback) {
 }
 
 Session::Clock::duration Session::idle_timeout() const {
-  return draining_ ? Clock::duration(kDrainGrace) : Clock::duration(service_->limits.idle_timeout);
+  if (draining_) return kDrainGrace;
+  const Clock::duration patience = service_->limits.idle_timeout;
+  return overloaded_ ? std::min<Clock::duration>(patience, kOverloadGrace) : patience;
 }
 
 void Session::log_request(const Request& request, int status, Clock::time_point start) const {

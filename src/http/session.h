@@ -20,7 +20,8 @@ namespace zeta::http {
 // another in the order they came, so that pipelining is safe.
 class Session final : public Connection, public std::enable_shared_from_this<Session> {
  public:
-  // With `overloaded` the first request is answered 503 and the connection closed.
+  // With `overloaded` the connection is closed after its first request, which only a WhenFull::kAnswer route
+  // answers; any other gets 503.
   Session(asio::ip::tcp::socket socket, std::shared_ptr<const Service> service, bool overloaded);
 
   // Serves until the connection is to be closed. Throws what a handler's stream throws.

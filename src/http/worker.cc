@@ -25,8 +25,7 @@ std::string describe(const std::exception_ptr& failure) {
 
 }  // namespace
 
-Worker::Worker(std::function<void()> on_close)
-    : on_close_(std::move(on_close)), work_(context_.get_executor()), sweep_timer_(context_) {
+Worker::Worker() : work_(context_.get_executor()), sweep_timer_(context_) {
   schedule_sweep();
   thread_ = std::thread([this] { context_.run(); });
 }
@@ -36,21 +35,25 @@ Worker::~Worker() {
   thread_.join();
 }
 
-void Worker::adopt(asio::ip::tcp::socket socket, std::shared_ptr<const Service> service, bool overloaded) {
+void Worker::adopt(asio::ip::tcp::socket socket, std::shared_ptr<const Service> service, bool overloaded,
+                   std::function<void()> on_close) {
   auto session = std::make_shared<Session>(std::move(socket), std::move(service), overloaded);
-  asio::post(context_, [this, session = std::move(session)] { start_session(session); });
+  asio::post(context_, [this, session = std::move(session), on_close = std::move(on_close)] {
+    start_session(session, on_close);
+  });
 }
 
-void Worker::start_session(const std::shared_ptr<Session>& session) {
+void Worker::start_session(const std::shared_ptr<Session>& session, std::function<void()> on_close) {
   sessions_.insert(session);
   if (draining_) session->begin_drain();
   Session& started = *session;
-  asio::co_spawn(context_, started.run(), [this, session](const std::exception_ptr& failure) {
+  auto end = [this, session, on_close = std::move(on_close)](const std::exception_ptr& failure) {
     if (failure) log::error("connection failed", {{"reason", describe(failure)}});
     session->close();
     sessions_.erase(session);
-    on_close_();
-  });
+    on_close();
+  };
+  asio::co_spawn(context_, started.run(), std::move(end));
 }
 
 void Worker::begin_drain() {

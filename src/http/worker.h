@@ -18,23 +18,23 @@ namespace zeta::http {
 
 class Worker {
  public:
-  // `on_close` is called on the worker's thread after each connection's end.
-  explicit Worker(std::function<void()> on_close);
+  Worker();
   ~Worker();  // joins; connections that are left are dropped
 
   boost::asio::io_context& context() { return context_; }
 
-  // The following may be called from any thread and return at once. `socket` is of this worker's context.
-  void adopt(asio::ip::tcp::socket socket, std::shared_ptr<const Service> service, bool overloaded);
+  // The following may be called from any thread and return at once. `socket` is of this worker's context;
+  // `on_close` is called on the worker's thread after the connection's end.
+  void adopt(asio::ip::tcp::socket socket, std::shared_ptr<const Service> service, bool overloaded,
+             std::function<void()> on_close);
   void begin_drain();
   void abort();
 
  private:
-  void start_session(const std::shared_ptr<Session>& session);
+  void start_session(const std::shared_ptr<Session>& session, std::function<void()> on_close);
   void schedule_sweep();
 
-  std::function<void()> on_close_;
-  // The rest is used on the worker's thread only.
+  // Used on the worker's thread only.
   boost::asio::io_context context_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::steady_timer sweep_timer_;

@@ -4,10 +4,13 @@
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <utility>
 
+#include "src/base/nearest.h"
 #include "src/nn/model_error.h"
 
 namespace zeta::nn {
@@ -39,6 +42,7 @@ JsonObject JsonObject::read_file(const std::string& path, size_t max_bytes) {
   }
   std::string text(size, '\0');
   std::ifstream file(path, std::ios::binary);
+  if (!file) throw ModelError(fmt::format("{}: cannot read: {}", path, std::strerror(errno)));
   if (!file.read(text.data(), static_cast<std::streamsize>(size))) {
     throw ModelError(fmt::format("{}: cannot read {} bytes", path, size));
   }
@@ -157,6 +161,14 @@ std::string JsonObject::one_of(std::string_view key, std::initializer_list<std::
     expected += fmt::format("{}{}", expected.empty() ? "" : " or ", candidate);
   }
   fail(key, "not supported; expected " + expected);
+}
+
+void JsonObject::refuse_misspelt(std::initializer_list<std::string_view> read) const {
+  for (const auto& member : object_) {
+    const std::string_view key = member.key();
+    const std::string_view meant = nearest(key, read);
+    if (!meant.empty() && meant != key) fail(key, fmt::format("unknown key; did you mean {}?", meant));
+  }
 }
 
 }  // namespace zeta::nn

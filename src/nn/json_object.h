@@ -41,6 +41,10 @@ class JsonObject {
   std::string one_of(std::string_view key, std::initializer_list<std::string_view> allowed,
                      std::optional<std::string> fallback = {}) const;
 
+  // Throws ModelError for a key that is none of `read` but nearly one: its value would be passed over, and
+  // the default taken. Other keys are the business of whoever wrote them.
+  void refuse_misspelt(std::initializer_list<std::string_view> read) const;
+
   // Throws ModelError "WHERE: key = VALUE: problem".
   [[noreturn]] void fail(std::string_view key, std::string_view problem) const;
 

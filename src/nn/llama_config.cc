@@ -87,6 +87,9 @@ void read_heads(const JsonObject& config, LlamaConfig& out) {
 
 LlamaConfig read_llama_config(const JsonObject& config) {
   require_architecture(config);
+  config.refuse_misspelt({"attention_bias", "head_dim", "hidden_act", "mlp_bias", "num_key_value_heads",
+                          "quantization_config", "rms_norm_eps", "rope_parameters", "rope_scaling",
+                          "rope_theta", "tie_word_embeddings", "torch_dtype"});
   LlamaConfig out{};
   out.vocab_size = config.integer("vocab_size", 1, kMaxExtent);
   out.hidden_size = config.integer("hidden_size", 1, kMaxExtent);

@@ -7,16 +7,33 @@
 namespace zeta::nn {
 namespace {
 
-// std::regex recurses with the pattern's length.
+// std::regex recurses with the pattern's length, and reads numbers into an int without a look at overflow.
 constexpr size_t kLongestPattern = 1024;
+constexpr size_t kLongestNumber = 4;
+
+// libstdc++'s way to match in polynomial time; by default `(.*)*x` takes years to fail on a module's name.
+constexpr auto kSyntax = std::regex_constants::ECMAScript | std::regex_constants::__polynomial;
+
+bool has_longer_number(std::string_view text) {
+  size_t digits = 0;
+  for (const char c : text) {
+    digits = c >= '0' && c <= '9' ? digits + 1 : 0;
+    if (digits > kLongestNumber) return true;
+  }
+  return false;
+}
 
 std::regex compile(const std::string& text, std::string_view where) {
   if (text.size() > kLongestPattern) {
     throw ModelError(fmt::format("{}: expected patterns of at most {} characters, got {}", where,
                                  kLongestPattern, text.size()));
   }
+  if (has_longer_number(text)) {
+    throw ModelError(
+        fmt::format("{}: '{}': expected numbers of at most {} digits", where, text, kLongestNumber));
+  }
   try {
-    return std::regex(text);
+    return std::regex(text, kSyntax);
   } catch (const std::regex_error& error) {
     throw ModelError(fmt::format("{}: '{}' is not a regular expression: {}", where, text, error.what()));
   }

@@ -33,6 +33,9 @@ Quantization::Quantization(const JsonObject& config) {
 }
 
 void Quantization::read_bitnet(const JsonObject& quantization) {
+  // The eps is for use_rms_norm, which is refused.
+  require_known(quantization, {"quant_method", "linear_class", "quantization_mode", "modules_to_not_convert",
+                               "use_rms_norm", "rms_norm_eps"});
   format_ = WeightFormat::kTernary;
   const std::string linear =
       quantization.one_of("linear_class", {"autobitlinear", "bitlinear"}, std::string("bitlinear"));
@@ -51,8 +54,14 @@ void Quantization::read_bitnet(const JsonObject& quantization) {
 }
 
 void Quantization::read_compressed_tensors(const JsonObject& quantization) {
+  // Those that are not read below say how the library came to the weights, or how it is to use them.
+  require_known(quantization,
+                {"quant_method", "format", "config_groups", "ignore", "kv_cache_scheme", "sparsity_config",
+                 "transform_config", "moe_sparsity_config", "version", "quantization_status",
+                 "global_compression_ratio", "run_compressed", "dequantize", "use_optimized_inference"});
   format_ = WeightFormat::kInt4;
   require_absent(quantization, "kv_cache_scheme");
+  require_absent(quantization, "moe_sparsity_config");
   for (std::string_view key : {"sparsity_config", "transform_config"}) {
     const auto extra = quantization.object(key);
     if (extra && !extra->raw().empty() && extra->string("format", "") != "dense") {

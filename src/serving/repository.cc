@@ -28,11 +28,12 @@ std::optional<int64_t> version_of(const fs::path& folder) {
   return version;
 }
 
-std::optional<int64_t> latest_version(const fs::path& folder) {
+// `error` is set when the folder cannot be read.
+std::optional<int64_t> latest_version(const fs::path& folder, std::error_code& error) {
   std::optional<int64_t> latest;
-  std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (!entry.is_directory(error)) continue;
+    std::error_code ignored;
+    if (!entry.is_directory(ignored)) continue;
     latest = std::max(latest, version_of(entry.path()));
   }
   return latest;
@@ -74,8 +75,11 @@ absl::Status fill(const fs::path& folder, ModelDescription& model) {
   if (!fs::is_directory(folder, error)) {
     return absl::NotFoundError(concat("no such folder: ", folder.string()));
   }
-  const auto version = latest_version(folder);
+  const auto version = latest_version(folder, error);
   if (!version) {
+    if (error) {
+      return absl::PermissionDeniedError(concat("cannot read ", folder.string(), ": ", error.message()));
+    }
     if (!is_file(folder / "config.json")) {
       return absl::NotFoundError(concat(folder.string(), " holds no model: expected config.json (a ",
                                         "Hugging Face folder) or a version folder such as 1/"));

@@ -60,6 +60,14 @@ Tensor bytes_tensor(std::string name, std::initializer_list<std::string_view> el
           make_buffer(std::move(data))};
 }
 
+Tensor int32_tensor(std::string name, std::span<const int32_t> elements) {
+  std::string data(reinterpret_cast<const char*>(elements.data()), elements.size_bytes());
+  return {std::move(name),
+          DataType::kInt32,
+          {static_cast<int64_t>(elements.size())},
+          make_buffer(std::move(data))};
+}
+
 absl::StatusOr<std::vector<std::string_view>> bytes_elements(const Tensor& tensor) {
   const auto expected = element_count(tensor.shape);
   if (!expected.ok()) return expected.status();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,9 @@ Buffer make_buffer(std::string bytes);
 Tensor bytes_tensor(std::string name, std::initializer_list<std::string_view> elements);
 // Appends one element of a kBytes tensor's data.
 void append_bytes_element(std::string& data, std::string_view element);
+
+// A kInt32 tensor of shape [n].
+Tensor int32_tensor(std::string name, std::span<const int32_t> elements);
 
 // The elements of a kBytes tensor as views of its memory. InvalidArgument when a length points beyond the end
 // or the number of elements is not what the shape says.

@@ -23,9 +23,11 @@ http::Handler at_once(Answer answer) {
 
 void add_routes(http::Router& router, const std::shared_ptr<const Context>& context) {
   router.add("GET", "/v2", at_once([](Request&) { return server_metadata(); }));
-  router.add("GET", "/v2/health/live", at_once([](Request&) { return server_live(); }));
-  router.add("GET", "/v2/health/ready", at_once([context](Request&) { return server_ready(*context); }));
-  router.add("GET", "/health", at_once([context](Request&) { return server_ready(*context); }));
+  const auto ready = at_once([context](Request&) { return server_ready(*context); });
+  router.add("GET", "/v2/health/live", at_once([](Request&) { return server_live(); }),
+             http::WhenFull::kAnswer);
+  router.add("GET", "/v2/health/ready", ready, http::WhenFull::kAnswer);
+  router.add("GET", "/health", ready, http::WhenFull::kAnswer);
   router.add("POST", "/v2/repository/index",
              at_once([context](Request& request) { return repository_index(*context, request); }));
   for (const std::string path : {"/v2/models/{model}", "/v2/models/{model}/versions/{version}"}) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <cstdint>
-#include <utility>
+#include <vector>
 
 #include "apps/zeta-server/json.h"
 #include "apps/zeta-server/openai/error.h"
@@ -21,18 +21,14 @@ constexpr int64_t kMaxLogprobs = 20;
 bool is_integer(const json::value& value) { return value.is_int64(); }
 
 serving::Tensor token_prompt(const json::array& ids) {
-  std::string bytes;
+  std::vector<int32_t> tokens;
   for (const auto& value : ids) {
     if (!value.is_int64() || value.get_int64() < 0 || value.get_int64() > INT32_MAX) {
       throw bad_value("prompt", "expected token ids to be integers from 0 to 2147483647");
     }
-    const auto id = static_cast<int32_t>(value.get_int64());
-    bytes.append(reinterpret_cast<const char*>(&id), sizeof id);
+    tokens.push_back(static_cast<int32_t>(value.get_int64()));
   }
-  return {"input_ids",
-          serving::DataType::kInt32,
-          {static_cast<int64_t>(ids.size())},
-          serving::make_buffer(std::move(bytes))};
+  return serving::int32_tensor("input_ids", tokens);
 }
 
 serving::Tensor one_prompt(const json::value& value) {

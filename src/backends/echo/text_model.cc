@@ -87,11 +87,7 @@ class Recital final : public Task {
   serving::InferResponse make_response(std::string_view word, std::vector<int32_t> ids) const {
     serving::InferResponse response;
     response.outputs.push_back(serving::bytes_tensor("text_output", {word}));
-    const std::string id_bytes(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int32_t));
-    response.outputs.push_back({"token_ids",
-                                serving::DataType::kInt32,
-                                {static_cast<int64_t>(ids.size())},
-                                serving::make_buffer(id_bytes)});
+    response.outputs.push_back(serving::int32_tensor("token_ids", ids));
     if (text_.logprobs && !ids.empty()) {
       response.outputs.push_back(
           serving::bytes_tensor("logprobs", {describe_logprobs(word, *text_.logprobs)}));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "src/backends/generative/sampling_parameters.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::generative {
 namespace {
@@ -14,17 +15,12 @@ using serving::DataType;
 using serving::Tensor;
 
 absl::StatusOr<std::string> one_string(const Tensor& tensor) {
-  uint32_t length = 0;
-  const bool one = tensor.datatype == DataType::kBytes && tensor.shape == std::vector<int64_t>{1};
-  if (!one) {
+  if (tensor.datatype != DataType::kBytes || tensor.shape != std::vector<int64_t>{1}) {
     return absl::InvalidArgumentError(fmt::format("input {}: expected BYTES of shape [1]", tensor.name));
   }
-  if (tensor.data.size >= sizeof length) std::memcpy(&length, tensor.data.data, sizeof length);
-  if (tensor.data.size != sizeof length + length) {
-    return absl::InvalidArgumentError(fmt::format(
-        "input {}: expected a 4-byte length and as many bytes, got {} bytes", tensor.name, tensor.data.size));
-  }
-  return std::string(reinterpret_cast<const char*>(tensor.data.data) + sizeof length, length);
+  const auto elements = serving::bytes_elements(tensor);
+  if (!elements.ok()) return elements.status();
+  return std::string(elements->front());
 }
 
 absl::StatusOr<std::vector<int32_t>> integers(const Tensor& tensor) {

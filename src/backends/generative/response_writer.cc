@@ -4,40 +4,18 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <cmath>
-#include <cstring>
-#include <memory>
 #include <utility>
+
+#include "src/serving/tensor.h"
 
 namespace zeta::generative {
 namespace {
 
-using serving::DataType;
-using serving::Tensor;
+using serving::bytes_tensor;
 namespace json = boost::json;
 
 constexpr double kImpossible = -9999.0;  // JSON has no −∞; OpenAI's value
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
-
-// A tensor over memory of its own.
-Tensor tensor(std::string name, DataType type, std::vector<int64_t> shape, std::string bytes) {
-  const auto owner = std::make_shared<const std::string>(std::move(bytes));
-  return {std::move(name),
-          type,
-          std::move(shape),
-          {reinterpret_cast<const std::byte*>(owner->data()), owner->size(), owner}};
-}
-
-Tensor text_tensor(std::string name, const std::string& text) {
-  const auto length = static_cast<uint32_t>(text.size());
-  std::string bytes(reinterpret_cast<const char*>(&length), sizeof length);
-  return tensor(std::move(name), DataType::kBytes, {1}, bytes + text);
-}
-
-Tensor ids_tensor(const std::vector<int32_t>& ids) {
-  std::string bytes(ids.size() * sizeof(int32_t), '\0');
-  if (!ids.empty()) std::memcpy(bytes.data(), ids.data(), bytes.size());
-  return tensor("token_ids", DataType::kInt32, {static_cast<int64_t>(ids.size())}, std::move(bytes));
-}
 
 json::object describe(const engine::TokenLogprob& token, const text::Tokenizer& tokenizer) {
   const auto decoded = tokenizer.decode({token.token}, /*skip_special_tokens=*/false);
@@ -77,10 +55,10 @@ serving::InferResponse write_response(engine::Output output, const ResponseForma
     const auto& names = format.requested_outputs;
     return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
   };
-  if (wanted("text_output")) response.outputs.push_back(text_tensor("text_output", output.text));
-  if (wanted("token_ids")) response.outputs.push_back(ids_tensor(output.token_ids));
+  if (wanted("text_output")) response.outputs.push_back(bytes_tensor("text_output", {output.text}));
+  if (wanted("token_ids")) response.outputs.push_back(serving::int32_tensor("token_ids", output.token_ids));
   if (format.logprobs && wanted("logprobs")) {
-    response.outputs.push_back(text_tensor("logprobs", logprobs_json(output.logprobs, tokenizer)));
+    response.outputs.push_back(bytes_tensor("logprobs", {logprobs_json(output.logprobs, tokenizer)}));
   }
   if (output.finish_reason) {
     const bool stop = *output.finish_reason == engine::FinishReason::kStop;

@@ -4,21 +4,14 @@
 // text that was encoded decodes to itself, and a stream gives valid UTF-8 that joins to what decoding at once
 // gives.
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "src/text/rust_text.h"
 #include "src/text/tokenizer.h"
+#include "tests/fuzz/check.h"
 
 namespace zeta::text {
 namespace {
-
-void check(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "text_fuzz: %s\n", what);
-  std::abort();
-}
 
 std::unique_ptr<Tokenizer> golden(const std::string& scheme) {
   auto tokenizer = Tokenizer::load(ZETA_GOLDEN_DIR "/text/" + scheme);

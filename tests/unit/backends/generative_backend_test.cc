@@ -12,23 +12,14 @@
 #include <mutex>
 
 #include "src/serving/backend.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::serving {
 namespace {
 
-Tensor bytes_tensor(std::string name, const std::string& text) {
-  auto owner = std::make_shared<std::string>();
-  const auto length = static_cast<uint32_t>(text.size());
-  owner->append(reinterpret_cast<const char*>(&length), sizeof length).append(text);
-  return {std::move(name),
-          DataType::kBytes,
-          {1},
-          {reinterpret_cast<const std::byte*>(owner->data()), owner->size(), owner}};
-}
-
 std::string text_of(const Tensor& tensor) {
   EXPECT_EQ(tensor.datatype, DataType::kBytes);
-  return {reinterpret_cast<const char*>(tensor.data.data) + 4, tensor.data.size - 4};
+  return std::string(bytes_elements(tensor)->front());
 }
 
 class Sink : public ResponseSink {
@@ -68,7 +59,7 @@ class GenerativeBackend : public ::testing::Test {
   }
   static std::shared_ptr<InferRequest> request(Parameters parameters = {}) {
     auto out = std::make_shared<InferRequest>();
-    out->inputs = {bytes_tensor("text_input", "the quick brown fox")};
+    out->inputs = {bytes_tensor("text_input", {"the quick brown fox"})};
     parameters.try_emplace("temperature", 0.0);
     parameters.try_emplace("max_tokens", int64_t{6});
     out->parameters = std::move(parameters);
@@ -132,12 +123,10 @@ TEST_F(GenerativeBackend, GivesTheOutputsAskedFor) {
 
 TEST_F(GenerativeBackend, AnswersChatAndTokenIds) {
   auto chat = request();
-  chat->inputs = {bytes_tensor("messages", R"([{"role": "user", "content": "hi"}])")};
+  chat->inputs = {bytes_tensor("messages", {R"([{"role": "user", "content": "hi"}])"})};
   EXPECT_TRUE(infer(chat).back().status.ok());
   auto ids = request();
-  const auto owner = std::make_shared<std::vector<int32_t>>(std::vector<int32_t>{5, 6, 7});
-  ids->inputs = {
-      {"input_ids", DataType::kInt32, {3}, {reinterpret_cast<const std::byte*>(owner->data()), 12, owner}}};
+  ids->inputs = {int32_tensor("input_ids", std::vector<int32_t>{5, 6, 7})};
   EXPECT_EQ(std::get<int64_t>(infer(ids).back().parameters.at("prompt_tokens")), 3);
   ids->inputs[0].shape = {4};
   EXPECT_NE(complaint(ids).find("input_ids"), std::string::npos);
@@ -147,16 +136,16 @@ TEST_F(GenerativeBackend, RefusesBadInputs) {
   auto bad = request();
   bad->inputs.clear();
   EXPECT_NE(complaint(bad).find("exactly one input"), std::string::npos);
-  bad->inputs = {bytes_tensor("prompt", "x")};
+  bad->inputs = {bytes_tensor("prompt", {"x"})};
   EXPECT_NE(complaint(bad).find("unknown input 'prompt'"), std::string::npos);
-  bad->inputs = {bytes_tensor("text_input", "x"), bytes_tensor("messages", "[]")};
+  bad->inputs = {bytes_tensor("text_input", {"x"}), bytes_tensor("messages", {"[]"})};
   EXPECT_NE(complaint(bad).find("got 2"), std::string::npos);
   for (size_t size : {0, 3, 4}) {
-    bad->inputs = {bytes_tensor("text_input", "xyz")};
+    bad->inputs = {bytes_tensor("text_input", {"xyz"})};
     bad->inputs[0].data.size = size;
     EXPECT_NE(complaint(bad).find("text_input"), std::string::npos) << size;
   }
-  bad->inputs = {bytes_tensor("text_input", "\xff\xfe")};
+  bad->inputs = {bytes_tensor("text_input", {"\xff\xfe"})};
   EXPECT_NE(complaint(bad), "");
 }
 

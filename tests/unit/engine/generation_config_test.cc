@@ -54,6 +54,7 @@ TEST_F(GenerationConfigTest, TopKOfMinusOneIsAll) {
 }
 
 TEST_F(GenerationConfigTest, NamesWhatIsWrong) {
+  EXPECT_TRUE(mentions(complaint(R"({"temprature": 0.5})"), {"did you mean temperature?"}));
   EXPECT_TRUE(
       mentions(complaint(R"({"eos_token_id": 100})"), {"generation_config.json", "eos_token_id = 100"}));
   EXPECT_TRUE(mentions(complaint(R"({"temperature": 1000})"), {"generation_config.json", "temperature"}));

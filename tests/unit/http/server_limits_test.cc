@@ -105,6 +105,52 @@ TEST(Limits, ConnectionsBeyondTheLimitGet503) {
   EXPECT_TRUE(first.read_until("\r\n\r\nok").starts_with("HTTP/1.1 200"));
 }
 
+// Takes up `count` connections of a server.
+std::vector<std::unique_ptr<Client>> occupy(uint16_t port, size_t count) {
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < count; ++i) {
+    clients.push_back(std::make_unique<Client>(port));
+    clients.back()->send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nok");
+    EXPECT_TRUE(clients.back()->read_until("\r\n\r\nok").starts_with("HTTP/1.1 200"));
+  }
+  return clients;
+}
+
+TEST(Limits, AFullServerTellsItsHealth) {
+  Limits limits;
+  limits.connections = 2;
+  TestService test(limits);
+  const auto clients = occupy(test.port, limits.connections);
+  for (int i = 0; i < 10; ++i) {
+    Client watcher(test.port);
+    watcher.send(get("/health"));
+    const std::string answer = watcher.read_all();
+    EXPECT_EQ(status_of(answer), 200);
+    EXPECT_NE(answer.find("Connection: close"), std::string::npos) << "the place is given back";
+  }
+}
+
+TEST(Limits, ClientsThatSendNothingDoNotKeepAFullServersHealthFromOthers) {
+  Limits limits;
+  limits.connections = 2;
+  TestService test(limits);
+  const auto clients = occupy(test.port, limits.connections);
+  const Client silent(test.port), silent_too(test.port), silent_as_well(test.port);
+  Client watcher(test.port);
+  watcher.send(get("/health"));
+  EXPECT_EQ(status_of(watcher.read_all()), 200);
+}
+
+TEST(Limits, EachPortHasItsOwnConnections) {
+  Limits limits;
+  limits.connections = 2;
+  TestService test(limits);
+  const uint16_t other = test.server.listen("127.0.0.1", 0, test.service);
+  const auto clients = occupy(test.port, limits.connections);
+  const auto others = occupy(other, limits.connections);
+  EXPECT_EQ(test.server.connections(), 4U);
+}
+
 TEST(Limits, ExpectContinueIsAnsweredBeforeTheBody) {
   TestService test;
   Client client(test.port);

@@ -5,12 +5,13 @@
 #include <memory>
 #include <string>
 
+#include "src/base/mutex.h"
 #include "src/http/mailbox.h"
 #include "src/http/server.h"
 
 namespace zeta::http {
 
-// /echo gives the body back; /slow waits until told, or abandoned; /throw throws.
+// /echo gives the body back; /slow waits until told, or abandoned; /throw throws; /health answers when full.
 struct TestService {
   explicit TestService(Limits limits = {}) {
     auto made = std::make_shared<Service>();
@@ -31,6 +32,9 @@ struct TestService {
       throw std::runtime_error("secret detail");
       co_return Response{};
     });
+    made->router.add(
+        "GET", "/health", [](Request&) -> asio::awaitable<Response> { co_return Response{}; },
+        WhenFull::kAnswer);
     made->router.add("GET", "/slow", [this](Request& request) { return slow(request); });
     service = made;
     port = server.listen("127.0.0.1", 0, service);
@@ -42,21 +46,34 @@ struct TestService {
       abandoned = static_cast<int>(why);
       mailbox->put("abandoned");
     });
-    waiting = mailbox;
-    waiting.notify_all();
+    {
+      MutexLock lock(mutex);
+      waiting = mailbox;
+    }
+    changed.notify_all();
     Response response;
     response.body = (co_await mailbox->take()).front();
     co_return response;
   }
   // Waits for a request to /slow and answers it.
   void answer_slow(const std::string& body) {
-    waiting.wait(nullptr);
-    waiting.exchange(nullptr)->put(body);
+    const auto mailbox = wait_for_slow();
+    {
+      MutexLock lock(mutex);
+      waiting = nullptr;
+    }
+    mailbox->put(body);
   }
-  void wait_for_slow() { waiting.wait(nullptr); }
+  std::shared_ptr<Mailbox<std::string>> wait_for_slow() {
+    MutexLock lock(mutex);
+    while (!waiting) changed.wait(mutex);
+    return waiting;
+  }
 
   std::atomic<int> abandoned{-1};
-  std::atomic<std::shared_ptr<Mailbox<std::string>>> waiting{nullptr};
+  Mutex mutex;
+  CondVar changed;
+  std::shared_ptr<Mailbox<std::string>> waiting ZETA_GUARDED_BY(mutex);
   std::shared_ptr<const Service> service;
   uint16_t port = 0;
   Server server{2};

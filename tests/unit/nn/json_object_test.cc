@@ -1,5 +1,9 @@
 #include "src/nn/json_object.h"
 
+#include <unistd.h>
+
+#include <filesystem>
+
 #include "src/nn/model_error.h"
 #include "tests/unit/nn/folder_fixture.h"
 
@@ -57,6 +61,14 @@ TEST(JsonObject, RefusesDeepNesting) {
 }
 
 using JsonFile = FolderTest;
+
+TEST_F(JsonFile, SaysWhyAFileCannotBeRead) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  write("closed.json", "{}");
+  std::filesystem::permissions(path("closed.json"), std::filesystem::perms::none);
+  EXPECT_TRUE(mentions(message_of<ModelError>([&] { JsonObject::read_file(path("closed.json")); }),
+                       {"closed.json: cannot read: Permission denied"}));
+}
 
 TEST_F(JsonFile, NamesAMissingAndATooLargeFile) {
   EXPECT_TRUE(mentions(message_of<ModelError>([&] { JsonObject::read_file(path("no.json")); }), {"no.json"}));

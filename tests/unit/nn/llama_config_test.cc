@@ -58,6 +58,15 @@ TEST(LlamaConfig, RefusesWhatItCannotHonour) {
   EXPECT_TRUE(mentions(complaint("torch_dtype", "float8_e4m3fn"), {"float8_e4m3fn"}));
 }
 
+TEST(LlamaConfig, RefusesAMisspeltKeyAndPassesOverForeignOnes) {
+  EXPECT_TRUE(mentions(complaint("rope_thetta", 5.0), {"rope_thetta = 5", "did you mean rope_theta?"}));
+  EXPECT_TRUE(mentions(complaint("num_key_value_head", 2), {"did you mean num_key_value_heads?"}));
+  for (const char* key : {"_name_or_path", "use_cache", "pretraining_tp", "initializer_range", "pad_token_id",
+                          "attention_dropout", "transformers_version", "dtype", "unsloth_version"}) {
+    EXPECT_EQ(complaint(key, nullptr), "") << key;
+  }
+}
+
 TEST(LlamaConfig, ReadsBothSpellingsOfRotaryParameters) {
   json::object old = base();
   old["rope_scaling"] = {{"type", "llama3"},

@@ -96,7 +96,13 @@ TEST(Quantization, CompressedTensorsRefusesOtherSchemesByName) {
   EXPECT_TRUE(mentions(complaint(int4_with({"kv_cache_scheme"}, {{"num_bits", 8}})), {"kv_cache_scheme"}));
 }
 
+TEST(Quantization, BitnetRefusesUnknownKeys) {
+  EXPECT_TRUE(mentions(complaint({{"quant_method", "bitnet"}, {"linear_clas", "autobitlinear"}}),
+                       {"linear_clas", "unknown key"}));
+}
+
 TEST(Quantization, CompressedTensorsRefusesUnknownKeys) {
+  EXPECT_TRUE(mentions(complaint(int4_with({"ignored"}, {"lm_head"})), {"ignored", "unknown key"}));
   EXPECT_TRUE(mentions(complaint(int4_with({"config_groups", "group_0", "weights", "num_bitz"}, 8)),
                        {"num_bitz", "unknown key"}));
   EXPECT_TRUE(mentions(complaint(int4_with({"config_groups", "group_0", "ignored"}, json::array{})),
@@ -106,6 +112,12 @@ TEST(Quantization, CompressedTensorsRefusesUnknownKeys) {
 TEST(Quantization, CompressedTensorsTakesWhatItsLibraryWrites) {
   json::value whole = json::parse(kInt4);
   json::object& group = whole.at("config_groups").at("group_0").as_object();
+  for (const char* key : {"kv_cache_scheme", "moe_sparsity_config", "global_compression_ratio"}) {
+    whole.as_object()[key] = nullptr;
+  }
+  for (const char* key : {"sparsity_config", "transform_config"}) whole.as_object()[key] = json::object{};
+  whole.as_object()["quantization_status"] = "compressed";
+  whole.as_object()["version"] = "0.14.0";
   for (const char* key : {"input_activations", "output_activations"}) group[key] = nullptr;
   group["format"] = "pack-quantized";
   json::object& weights = group["weights"].as_object();

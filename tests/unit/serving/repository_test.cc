@@ -1,6 +1,9 @@
 #include "src/serving/repository.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "tests/unit/serving/model_folder.h"
 
@@ -53,6 +56,16 @@ TEST(Repository, SaysWhyAModelCannotBeLoaded) {
   folder.write("typo/config.pbtxt", "backend: echo");
   folder.write("typo/1/echo.json", "{}");
   EXPECT_TRUE(refusal("typo").starts_with(folder.path("typo/config.pbtxt") + " line 1: expected backend"));
+}
+
+TEST(Repository, AFolderThatCannotBeReadIsNotCalledEmpty) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  const ModelFolder folder;
+  folder.write("closed/config.json", "{}");
+  std::filesystem::permissions(folder.path("closed"), std::filesystem::perms::none);
+  const auto model = describe_model("", folder.path("closed"));
+  std::filesystem::permissions(folder.path("closed"), std::filesystem::perms::owner_all);
+  EXPECT_EQ(model.status.message(), "cannot read " + folder.path("closed") + ": Permission denied");
 }
 
 TEST(Repository, NamesAFolderThatIsNotThere) {

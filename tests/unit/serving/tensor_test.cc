@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "src/serving/data_type.h"
 
@@ -31,6 +33,15 @@ TEST(BytesTensor, GivesItsElementsBack) {
   ASSERT_TRUE(elements.ok());
   EXPECT_EQ(elements->at(1), "ab");
   EXPECT_EQ(elements->at(2), std::string_view("\0x", 2));
+}
+
+TEST(Int32Tensor, HoldsItsElements) {
+  const Tensor tensor = int32_tensor("t", std::vector<int32_t>{5, -6});
+  EXPECT_EQ(tensor.datatype, DataType::kInt32);
+  EXPECT_EQ(tensor.shape, std::vector<int64_t>{2});
+  const std::string_view bytes(reinterpret_cast<const char*>(tensor.data.data), tensor.data.size);
+  EXPECT_EQ(bytes, std::string_view("\x05\0\0\0\xFA\xFF\xFF\xFF", 8));
+  EXPECT_EQ(int32_tensor("t", {}).data.size, 0U);
 }
 
 TEST(BytesTensor, RefusesDamage) {

@@ -8,11 +8,12 @@ import os
 import random
 import socket
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 from raw_http import RawConnection
-from server_process import PATIENCE, Server
+from server_process import PATIENCE, Server, StartServer, write_model
 
 SLOW = '{model="slow",version="1"}'
 
@@ -135,6 +136,24 @@ def test_a_large_body_passes(server: Server) -> None:
     body = {"inputs": [{"name": "INPUT0", "shape": [1], "datatype": "BYTES", "data": [text]}]}
     answer = httpx.post(server.url + "/v2/models/strings/infer", json=body, timeout=PATIENCE)
     assert answer.json()["outputs"][0]["data"] == [text]
+
+
+def test_a_full_server_can_still_be_watched(start_server: StartServer, tmp_path: Path) -> None:
+    write_model(tmp_path / "models", "text", {"kind": "text"})
+    server = start_server("--model-repository", tmp_path / "models", "--max-connections", "2")
+    server.wait_ready()
+    clients = [httpx.Client(base_url=server.url) for _ in range(2)]
+    for client in clients:
+        assert client.get("/v2").status_code == 200  # kept alive from here on
+    for _ in range(5):
+        assert httpx.get(server.url + "/v2/health/live").status_code == 200
+        assert httpx.get(server.url + "/v2/health/ready").status_code == 200
+        assert server.metrics()['zeta_inference_in_flight{model="text",version="1"}'] == 0
+    refused = httpx.get(server.url + "/v1/models")
+    assert (refused.status_code, "--max-connections" in refused.text) == (503, True)
+    for client in clients:
+        assert client.get("/v1/models").status_code == 200
+        client.close()
 
 
 def test_pipelined_streams_stay_apart(server: Server) -> None:

@@ -1,0 +1,107 @@
+// Any bytes, as the body of a request to each API and as a model's configuration. The first byte chooses.
+//
+// Whatever comes in, nothing may crash or hang; a complaint is InvalidArgument or an ApiError of status 400
+// whose own body is JSON; tensors that are accepted hold what their shape says and survive being written and
+// read again.
+#include <cstdint>
+#include <cstring>
+
+#include "apps/zeta-server/json.h"
+#include "apps/zeta-server/kserve/infer_json.h"
+#include "apps/zeta-server/openai/chat_request.h"
+#include "apps/zeta-server/openai/completion_request.h"
+#include "apps/zeta-server/openai/error.h"
+#include "src/serving/data_type.h"
+#include "src/serving/model_config.h"
+#include "src/serving/tensor.h"
+#include "tests/fuzz/check.h"
+
+namespace zeta::server {
+namespace {
+
+void check_tensor(const serving::Tensor& tensor) {
+  const auto count = serving::element_count(tensor.shape);
+  check(count.ok(), "a shape that cannot be");
+  const size_t element = serving::element_size(tensor.datatype);
+  if (element == 0) {
+    check(serving::bytes_elements(tensor).ok(), "a damaged BYTES tensor");
+  } else {
+    check(tensor.data.size == static_cast<size_t>(*count) * element, "a tensor's bytes do not fit its shape");
+  }
+}
+
+bool equal(const serving::Tensor& a, const serving::Tensor& b) {
+  return a.name == b.name && a.datatype == b.datatype && a.shape == b.shape && a.data.size == b.data.size &&
+         (a.data.size == 0 || std::memcmp(a.data.data, b.data.data, a.data.size) == 0);
+}
+
+// Answers with what was asked, and asks that.
+void write_and_read(const serving::InferRequest& request) {
+  serving::InferResponse response;
+  response.outputs = request.inputs;
+  response.parameters = request.parameters;
+  serving::InferRequest all = request;
+  all.requested_outputs.clear();
+  auto text = kserve::write_infer_response({}, all, response);
+  check(text.ok(), "what was read cannot be written");
+  text->replace(text->rfind("\"outputs\":["), sizeof "\"outputs\"" - 1, "\"inputs\"");
+  const auto again = kserve::read_infer_request(*text);
+  check(again.ok(), "what was written cannot be read");
+  check((*again)->inputs.size() == request.inputs.size(), "tensors got lost");
+  for (size_t i = 0; i < request.inputs.size(); ++i) {
+    check(equal((*again)->inputs[i], request.inputs[i]), "a tensor has changed");
+  }
+  check((*again)->parameters == request.parameters && (*again)->id == request.id, "a parameter has changed");
+}
+
+void infer(std::string_view body) {
+  const auto request = kserve::read_infer_request(body);
+  check(request.ok() || absl::IsInvalidArgument(request.status()), "not the client's fault");
+  if (!request.ok()) return;
+  for (const serving::Tensor& tensor : (*request)->inputs) check_tensor(tensor);
+  write_and_read(**request);
+}
+
+void generate(std::string_view body, openai::GenerationRequest (*read)(const json::object&)) {
+  const auto parsed = parse_json(body);
+  if (!parsed.ok() || !parsed->is_object()) return;
+  try {
+    const openai::GenerationRequest request = read(parsed->get_object());
+    check(!request.prompts.empty() && request.choices() > 0, "nothing to do");
+    check(request.choices() <= openai::kMaxChoices, "too much to do");
+    for (const serving::Tensor& prompt : request.prompts) check_tensor(prompt);
+  } catch (const openai::ApiError& error) {
+    check(error.status() == 400, "not the client's fault");
+    check(parse_json(openai::error_body(error)).ok(), "a complaint that is not JSON");
+  }
+}
+
+void configure(std::string_view text) {
+  const auto config = serving::parse_model_config(text);
+  check(config.ok() ? !config->backend.empty() : absl::IsInvalidArgument(config.status()), "no backend");
+}
+
+}  // namespace
+}  // namespace zeta::server
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace zeta::server;
+  if (size == 0) return 0;
+  const std::string_view rest(reinterpret_cast<const char*>(data) + 1, size - 1);
+  switch (data[0]) {
+    case 'i':
+      infer(rest);
+      return 0;
+    case 'c':
+      generate(rest, openai::read_chat_request);
+      return 0;
+    case 'p':
+      generate(rest, openai::read_completion_request);
+      return 0;
+    case 'm':
+      configure(rest);
+      return 0;
+    default:
+      return -1;  // of no interest: keep it out of the corpus
+  }
+}
