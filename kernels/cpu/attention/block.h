@@ -13,12 +13,13 @@
 namespace zeta::cpu {
 namespace {
 
-constexpr int64_t kBlockRows = 192;
+constexpr int64_t kBlockRows = 288;
 constexpr int64_t kBlockKeys = 96;
-constexpr int64_t kRowStride =
-    208;                           // of scores by key; an odd number of cache lines, or they crowd some sets
-constexpr int64_t kMaxWidth = 16;  // the widest vector type
+// Of scores by key; an odd number of cache lines, or they crowd some sets.
+constexpr int64_t kRowStride = 304;
+constexpr int64_t kMaxWidth = 16;     // the widest vector type
 constexpr int64_t kKeyAlignment = 8;  // of a block's first key: what one call of the dropout generator covers
+static_assert(kBlockRows <= kRowStride && kBlockRows % kMaxWidth == 0 && kBlockKeys % kKeyAlignment == 0);
 
 struct KeyBlock {
   int64_t first;

@@ -23,6 +23,18 @@ inline LeftMatrix<T> left_keys(const AttentionInputs& in, const AttentionTensor&
   return {scratch, padded(dim), 1};
 }
 
+// Into the second-level cache, while something else is multiplied.
+template <class S>
+inline void prefetch_keys(const AttentionInputs& in, const AttentionTensor& t, const RowBlock& rows,
+                          KeyBlock keys, int64_t dim) {
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(S));
+  keys.count = std::min(keys.count, in.shape.seq_k - keys.first);
+  if (in.pages.table != nullptr || keys.count <= 0) return;
+  const S* row = key_run<S>(in, t, rows.batch, rows.kv_head, keys).data;
+  for (int64_t k = 0; k < keys.count; ++k, row += t.seq_stride)
+    for (int64_t d = 0; d < dim; d += kLine) __builtin_prefetch(row + d, 0, 2);
+}
+
 template <class V, class S>
 struct WideForward {
   using Vector = V;
@@ -55,6 +67,7 @@ struct WideForward {
   static void multiply_keys(const AttentionInputs& in, const RowBlock& rows, KeyBlock keys,
                             const Scratch& w) {
     const int64_t dim = in.shape.head_dim;
+    prefetch_keys<S>(in, in.v, rows, keys, in.shape.value_dim);
     multiply_scores<V, T>(Staircase(in, rows, keys), left_keys<V, S>(in, in.k, rows, keys, dim, w.keys),
                           {w.queries, kRowStride}, {w.scores, kRowStride}, keys.count,
                           round_up(rows.count, V::kWidth), dim);
@@ -62,6 +75,7 @@ struct WideForward {
   static void add_values(const AttentionInputs& in, const RowBlock& rows, KeyBlock keys, const Scratch& w) {
     const int64_t dim = in.shape.value_dim;
     load_keys<V, S>(in, in.v, rows.batch, rows.kv_head, keys, dim, w.values);
+    prefetch_keys<S>(in, in.k, rows, {keys.first + keys.count, kBlockKeys}, in.shape.head_dim);
     add_over_keys<V, T>(Staircase(in, rows, keys), {w.scores, 1, kRowStride}, {w.values, padded(dim)},
                         {w.out, padded(dim)}, rows.count, round_up(dim, V::kWidth));
   }
