@@ -56,8 +56,6 @@ void check_attention_heads(const at::Tensor& q, const at::Tensor& k, const at::T
                    "flash_attention: expected q of float32, bfloat16, float16 or float64, got ", type);
   check_dim(q.sym_size(3), "head_dim");
   check_dim(v.sym_size(3), "value_dim");
-  TORCH_CHECK_VALUE(k.sym_size(3) == q.sym_size(3), "flash_attention: expected k of head_dim ", q.sym_size(3),
-                    ", got ", k.sym_size(3));
   TORCH_CHECK_VALUE(k.sym_size(2) > 0 && q.sym_size(2) % k.sym_size(2) == 0,
                     "flash_attention: expected num_kv_heads that divides num_heads = ", q.sym_size(2),
                     ", got ", k.sym_size(2));

@@ -65,8 +65,10 @@ AttentionOperands::AttentionOperands(const Tensor& q_, const Tensor& k_, const T
     inputs.mask = {mask.const_data_ptr<bool>(), mask.stride(0), mask.stride(1), mask.stride(2),
                    mask.stride(3)};
   }
-  inputs.window_left = options.window_left.expect_int();
-  inputs.window_right = options.window_right.expect_int();
+  // Beyond any sequence, and far from overflow.
+  constexpr int64_t kWidest = int64_t{1} << 40;
+  inputs.window_left = std::min(options.window_left.expect_int(), kWidest);
+  inputs.window_right = std::min(options.window_right.expect_int(), kWidest);
   inputs.softcap = options.softcap;
   inputs.dropout = dropout(options);
   if (options.bias) {

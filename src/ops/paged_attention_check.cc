@@ -87,6 +87,9 @@ void check_paged_attention(const PagedAttention& a) {
     check_same(*a.cu_seqlens_q, "cu_seqlens_q", a, at::kInt);
     check_shape(*a.cu_seqlens_q, "cu_seqlens_q", {batch + 1});
   }
+  TORCH_CHECK_VALUE(a.k_cache.sym_size(3) == q.sym_size(3),
+                    "paged_attention: expected k_cache of q's head_dim ", q.sym_size(3), ", got ",
+                    a.k_cache.sym_size(3));
   check_attention_heads(q, a.k_cache, a.v_cache);
   check_new(a);
   check_rotary(a);

@@ -21,8 +21,9 @@ using Scratch = std::unique_ptr<std::byte[], Release>;
 Scratch allocate(size_t bytes) { return Scratch(new (std::align_val_t(kScratchAlignment)) std::byte[bytes]); }
 
 const AttentionKernels& kernels(ElementType type, Isa level) {
-  const bool vectors = level == Isa::kAvx2 && type != ElementType::kFloat64;
-  return vectors ? attention_avx2(type) : attention_scalar(type);
+  if (type == ElementType::kFloat64 || level == Isa::kScalar) return attention_scalar(type);
+  if (type == ElementType::kBFloat16 && level >= Isa::kAvx512Bf16) return attention_avx512_bf16();
+  return level >= Isa::kAvx512 ? attention_avx512(type) : attention_avx2(type);
 }
 
 }  // namespace

@@ -45,35 +45,36 @@ inline void add_gradient(const AttentionBiasGradient& bias, T* target, const Row
   for (int64_t r = 0; r < rows.count; ++r) {
     T* row = target + (bias.seq_q == 1 ? 0 : rows.first + r) * bias.seq_k;
     for (int64_t k = 0; k < keys.count; ++k)
-      row[bias.seq_k == 1 ? 0 : keys.first + k] += grad_scores[k * kBlockRows + r];
+      row[bias.seq_k == 1 ? 0 : keys.first + k] += grad_scores[k * kRowStride + r];
   }
 }
 
 // Positions [first, last) of one (batch, head), as one_head makes it.
-template <class V, class S, class T>
+template <class P, class T>
 inline void add_head(const AttentionBackward& args, const AttentionBiasGradient& bias, KeyRange positions,
-                     T* target, BackwardScratch<T>& w) {
+                     T* target, const typename P::Scratch& w) {
   const AttentionInputs& in = args.inputs;
   for (int64_t first = positions.begin; first < positions.end; first += kBlockRows) {
     const RowBlock rows = {0, 0, first, std::min(kBlockRows, positions.end - first)};
-    load_block<V, S>(args, rows, w);
+    load_block<P>(args, rows, w);
     const KeyRange visible = visible_keys(in, rows);
     for (int64_t key = visible.begin; key < visible.end; key += kBlockKeys) {
       const KeyBlock keys = {key, std::min(kBlockKeys, visible.end - key)};
       const Coverage mask = coverage(in, rows, keys);
       if (mask == Coverage::kNone) continue;
-      differentiate_scores<V, S>(args, rows, keys, mask, T(1), w);
+      differentiate_scores<P>(args, rows, keys, mask, T(1), w);
       add_gradient(bias, target, rows, keys, w.grad_scores);
     }
   }
 }
 
-template <class V, class S>
+template <class P>
 void bias_gradient_range(const AttentionBackward& args, const AttentionBiasGradient& bias, int64_t begin,
                          int64_t end, void* memory) {
-  using T = typename V::value_type;
+  using T = typename P::Vector::value_type;
+  using S = typename P::Element;
   const AttentionShape& s = args.inputs.shape;
-  BackwardScratch<T> scratch(s, ScratchCursor(memory));
+  const typename P::Scratch scratch(s, ScratchCursor(memory));
   const int64_t per_head = blocks(bias.seq_q, kBlockRows);
   for (int64_t item = begin; item < end; ++item) {
     const int64_t slice = item / per_head, b = slice / bias.heads, h = slice % bias.heads;
@@ -84,7 +85,7 @@ void bias_gradient_range(const AttentionBackward& args, const AttentionBiasGradi
     const bool all_batches = bias.batch == 1, all_heads = bias.heads == 1;
     for (int64_t batch = all_batches ? 0 : b; batch < (all_batches ? s.batch : b + 1); ++batch)
       for (int64_t head = all_heads ? 0 : h; head < (all_heads ? s.num_heads : h + 1); ++head)
-        add_head<V, S>(one_head<S, T>(args, batch, head), bias, positions, target, scratch);
+        add_head<P>(one_head<S, T>(args, batch, head), bias, positions, target, scratch);
   }
 }
 

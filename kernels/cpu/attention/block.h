@@ -13,10 +13,13 @@
 namespace zeta::cpu {
 namespace {
 
-constexpr int64_t kBlockRows = 96;
+constexpr int64_t kBlockRows = 288;
 constexpr int64_t kBlockKeys = 96;
-constexpr int64_t kMaxWidth = 8;      // the widest vector type
+// Of scores by key; an odd number of cache lines, or they crowd some sets.
+constexpr int64_t kRowStride = 304;
+constexpr int64_t kMaxWidth = 16;     // the widest vector type
 constexpr int64_t kKeyAlignment = 8;  // of a block's first key: what one call of the dropout generator covers
+static_assert(kBlockRows <= kRowStride && kBlockRows % kMaxWidth == 0 && kBlockKeys % kKeyAlignment == 0);
 
 struct KeyBlock {
   int64_t first;
@@ -103,15 +106,31 @@ inline KeyRange visible_keys(const AttentionInputs& in, const RowBlock& block) {
   return {first.begin / kKeyAlignment * kKeyAlignment, last.end};
 }
 
+// The rows of a block that see any of these keys, as far as causality and the window go, rounded to whole
+// vectors, so that no lane beside them is a row of the block.
+inline RowBlock rows_that_see(const AttentionInputs& in, const RowBlock& block, KeyBlock keys) {
+  const AttentionShape& s = in.shape;
+  const int64_t group = group_size(s), shift = keys.first - (s.seq_k - s.seq_q);
+  const int64_t right = in.causal ? 0 : in.window_right;
+  int64_t begin = 0, end = block.count;
+  if (in.causal || right >= 0)
+    begin =
+        std::clamp<int64_t>((shift - right) * group - block.first, 0, block.count) / kMaxWidth * kMaxWidth;
+  if (in.window_left >= 0)
+    end =
+        std::clamp<int64_t>((shift + keys.count + in.window_left) * group - block.first, begin, block.count);
+  end = std::min(round_up(end, kMaxWidth), block.count);
+  return {block.batch, block.kv_head, block.first + begin, end - begin};
+}
+
 template <class T>
 inline T& row_value(const AttentionRows& values, int64_t batch, Row row) {
   return static_cast<T*>(
       values.data)[batch * values.batch_stride + row.head * values.head_stride + row.position];
 }
 
-// Rows of fp32 scratch are this far apart: whole vectors, and not a power of two, which would crowd one cache
-// set.
-inline int64_t padded(int64_t dim) { return round_up(dim, 2 * kMaxWidth) + 2 * kMaxWidth; }
+// Rows of fp32 scratch are this far apart: whole vectors, and an odd number of cache lines.
+inline int64_t padded(int64_t dim) { return (blocks(dim, kMaxWidth) | 1) * kMaxWidth; }
 
 }  // namespace
 }  // namespace zeta::cpu

@@ -32,17 +32,17 @@ inline void load_keys(const AttentionInputs& in, const AttentionTensor& t, int64
   }
 }
 
-// target[d][r] = scale · row r [d], d-major with kBlockRows columns; columns beyond the block's rows, up to a
+// target[d][r] = scale · row r [d], d-major with kRowStride columns; columns beyond the block's rows, up to a
 // whole vector, are 0.
 template <class V, class S, class T>
 inline void load_rows_transposed(const AttentionShape& shape, const AttentionTensor& t, const RowBlock& rows,
                                  int64_t dim, T scale, T* target) {
   for (int64_t r = 0; r < rows.count; ++r) {
     const S* source = row_data<const S>(t, rows.batch, row_at(shape, rows, r));
-    for (int64_t d = 0; d < dim; ++d) target[d * kBlockRows + r] = widen(source[d]) * scale;
+    for (int64_t d = 0; d < dim; ++d) target[d * kRowStride + r] = widen(source[d]) * scale;
   }
   for (int64_t r = rows.count; r % V::kWidth != 0; ++r)
-    for (int64_t d = 0; d < dim; ++d) target[d * kBlockRows + r] = T(0);
+    for (int64_t d = 0; d < dim; ++d) target[d * kRowStride + r] = T(0);
 }
 
 template <class V, class S, class T>

@@ -21,6 +21,8 @@ struct AttentionKernels {
 };
 
 const AttentionKernels& attention_scalar(ElementType type);
-const AttentionKernels& attention_avx2(ElementType type);  // not float64
+const AttentionKernels& attention_avx2(ElementType type);    // not float64
+const AttentionKernels& attention_avx512(ElementType type);  // not float64
+const AttentionKernels& attention_avx512_bf16();             // bfloat16
 
 }  // namespace zeta::cpu

@@ -1,8 +1,11 @@
-// The matrix product that all attention kernels are made of: C (m × n) += A (m × k) · B (k × n), in registers
-// of the vector type V. B and C have contiguous rows; A has any strides, since its elements are broadcast.
+// The matrix product that attention kernels are made of: C (m × n) += A (m × k) · B (k × n), in registers of
+// the vector type V. B and C have contiguous rows; A has any strides, since its elements are broadcast.
 #pragma once
 
 #include <cstdint>
+
+#include "kernels/cpu/attention/staircase.h"
+#include "kernels/cpu/attention/tiles.h"
 
 namespace zeta::cpu {
 namespace {
@@ -22,14 +25,10 @@ struct RowMatrix {
 
 enum class Store { kOverwrite, kAdd };
 
-// 6 × 2 vectors of sums, 2 of B and 1 broadcast fill 15 of AVX2's 16 registers.
-constexpr int kTileRows = 6;
-constexpr int kTileVectors = 2;
-
 template <class V, int kRows, int kVectors, Store kStore, class T>
 inline void multiply_tile(LeftMatrix<T> a, RowMatrix<const T> b, RowMatrix<T> c, int64_t depth) {
   V sums[kRows][kVectors];
-#pragma GCC unroll 6
+#pragma GCC unroll 12
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) sums[i][j] = V::broadcast(T(0));
@@ -37,7 +36,7 @@ inline void multiply_tile(LeftMatrix<T> a, RowMatrix<const T> b, RowMatrix<T> c,
     V right[kVectors];
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) right[j] = V::load(b.data + j * V::kWidth);
-#pragma GCC unroll 6
+#pragma GCC unroll 12
     for (int i = 0; i < kRows; ++i) {
       const V left = V::broadcast(a.data[i * a.row_stride]);
 #pragma GCC unroll 2
@@ -46,7 +45,7 @@ inline void multiply_tile(LeftMatrix<T> a, RowMatrix<const T> b, RowMatrix<T> c,
     a.data += a.column_stride;
     b.data += b.row_stride;
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 12
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) {
@@ -56,37 +55,41 @@ inline void multiply_tile(LeftMatrix<T> a, RowMatrix<const T> b, RowMatrix<T> c,
     }
 }
 
-// All rows of one column panel, kVectors vectors wide.
-template <class V, int kVectors, Store kStore, class T>
-inline void multiply_panel(LeftMatrix<T> a, RowMatrix<const T> b, RowMatrix<T> c, int64_t rows,
-                           int64_t depth) {
-  for (; rows >= kTileRows; rows -= kTileRows) {
-    multiply_tile<V, kTileRows, kVectors, kStore>(a, b, c, depth);
-    a.data += kTileRows * a.row_stride;
-    c.data += kTileRows * c.row_stride;
-  }
-  switch (rows) {
-    case 5:
-      return multiply_tile<V, 5, kVectors, kStore>(a, b, c, depth);
-    case 4:
-      return multiply_tile<V, 4, kVectors, kStore>(a, b, c, depth);
-    case 3:
-      return multiply_tile<V, 3, kVectors, kStore>(a, b, c, depth);
-    case 2:
-      return multiply_tile<V, 2, kVectors, kStore>(a, b, c, depth);
-    case 1:
-      return multiply_tile<V, 1, kVectors, kStore>(a, b, c, depth);
-  }
+// Of C = A · B, with keys along C's rows and query rows along its columns, what the stair leaves; 0
+// elsewhere. `lanes` is a multiple of V::kWidth.
+template <class V, class T>
+inline void multiply_scores(const Staircase& stair, LeftMatrix<T> a, RowMatrix<const T> b, RowMatrix<T> c,
+                            int64_t keys, int64_t lanes, int64_t depth) {
+  visit_tiles<V>(keys, lanes, [&]<int kRows, int kVectors>(int64_t key, int64_t lane) {
+    const bool seen = key < stair.keys_before(lane + kVectors * V::kWidth - 1);
+    multiply_tile<V, kRows, kVectors, Store::kOverwrite, T>(
+        {a.data + key * a.row_stride, a.row_stride, a.column_stride}, {b.data + lane, b.row_stride},
+        {c.data + key * c.row_stride + lane, c.row_stride}, seen ? depth : 0);
+  });
 }
 
-// `columns` is a multiple of V::kWidth.
-template <class V, Store kStore, class T>
-inline void multiply(LeftMatrix<T> a, RowMatrix<const T> b, RowMatrix<T> c, int64_t rows, int64_t columns,
-                     int64_t depth) {
-  constexpr int64_t kPanel = kTileVectors * V::kWidth;
-  for (; columns >= kPanel; columns -= kPanel, b.data += kPanel, c.data += kPanel)
-    multiply_panel<V, kTileVectors, kStore>(a, b, c, rows, depth);
-  if (columns > 0) multiply_panel<V, 1, kStore>(a, b, c, rows, depth);
+// C += A · B, with query rows along C's rows, summed over the keys that the stair leaves.
+template <class V, class T>
+inline void add_over_keys(const Staircase& stair, LeftMatrix<T> a, RowMatrix<const T> b, RowMatrix<T> c,
+                          int64_t rows, int64_t columns) {
+  visit_tiles<V>(rows, columns, [&]<int kRows, int kVectors>(int64_t row, int64_t column) {
+    multiply_tile<V, kRows, kVectors, Store::kAdd, T>(
+        {a.data + row * a.row_stride, a.row_stride, a.column_stride}, {b.data + column, b.row_stride},
+        {c.data + row * c.row_stride + column, c.row_stride}, stair.keys_before(row + kRows - 1));
+  });
+}
+
+// C += A · B, with keys along C's rows, summed over the query rows that the stair leaves of `rows`.
+template <class V, class T>
+inline void add_over_rows(const Staircase& stair, LeftMatrix<T> a, RowMatrix<const T> b, RowMatrix<T> c,
+                          int64_t keys, int64_t columns, int64_t rows) {
+  visit_tiles<V>(keys, columns, [&]<int kRows, int kVectors>(int64_t key, int64_t column) {
+    const int64_t first = stair.first_row(key);
+    multiply_tile<V, kRows, kVectors, Store::kAdd, T>(
+        {a.data + key * a.row_stride + first * a.column_stride, a.row_stride, a.column_stride},
+        {b.data + first * b.row_stride + column, b.row_stride},
+        {c.data + key * c.row_stride + column, c.row_stride}, rows - first);
+  });
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ void int4_linear(const Int4Linear& args, int64_t begin, int64_t end) {
 }  // namespace scalar
 
 void int4_linear(const Int4Linear& args, int64_t begin, int64_t end) {
-  (isa() == Isa::kAvx2 ? avx2::int4_linear : scalar::int4_linear)(args, begin, end);
+  (isa() >= Isa::kAvx2 ? avx2::int4_linear : scalar::int4_linear)(args, begin, end);
 }
 
 }  // namespace zeta::cpu

@@ -58,7 +58,7 @@ void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end) {
 }  // namespace scalar
 
 void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end) {
-  (isa() == Isa::kAvx2 ? avx2::ternary_linear : scalar::ternary_linear)(args, begin, end);
+  (isa() >= Isa::kAvx2 ? avx2::ternary_linear : scalar::ternary_linear)(args, begin, end);
 }
 
 }  // namespace zeta::cpu

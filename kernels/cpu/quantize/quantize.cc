@@ -5,19 +5,19 @@
 namespace zeta::cpu {
 
 double abs_sum(const float* w, int64_t n) {
-  return isa() == Isa::kAvx2 ? avx2::abs_sum(w, n) : scalar::abs_sum(w, n);
+  return isa() >= Isa::kAvx2 ? avx2::abs_sum(w, n) : scalar::abs_sum(w, n);
 }
 
 void quantize_ternary(const float* w, int64_t n, float inverse_scale, int8_t* codes) {
-  (isa() == Isa::kAvx2 ? avx2::quantize_ternary : scalar::quantize_ternary)(w, n, inverse_scale, codes);
+  (isa() >= Isa::kAvx2 ? avx2::quantize_ternary : scalar::quantize_ternary)(w, n, inverse_scale, codes);
 }
 
 void quantize_int4(const float* w, int64_t n, int64_t group_size, int8_t* codes, float* scales) {
-  (isa() == Isa::kAvx2 ? avx2::quantize_int4 : scalar::quantize_int4)(w, n, group_size, codes, scales);
+  (isa() >= Isa::kAvx2 ? avx2::quantize_int4 : scalar::quantize_int4)(w, n, group_size, codes, scales);
 }
 
 ActivationRow quantize_activation(const float* x, int64_t n, int8_t* codes) {
-  return isa() == Isa::kAvx2 ? avx2::quantize_activation(x, n, codes)
+  return isa() >= Isa::kAvx2 ? avx2::quantize_activation(x, n, codes)
                              : scalar::quantize_activation(x, n, codes);
 }
 

@@ -21,7 +21,7 @@ struct Kernels {
 
 std::vector<Kernels> kernels() {
   std::vector<Kernels> all = {{"scalar", scalar::ternary_linear, scalar::int4_linear}};
-  if (isa() == Isa::kAvx2) all.push_back({"avx2", avx2::ternary_linear, avx2::int4_linear});
+  if (isa() >= Isa::kAvx2) all.push_back({"avx2", avx2::ternary_linear, avx2::int4_linear});
   return all;
 }
 

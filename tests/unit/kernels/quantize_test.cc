@@ -26,7 +26,7 @@ struct Kernels {
 std::vector<Kernels> kernels() {
   std::vector<Kernels> all = {{"scalar", scalar::abs_sum, scalar::quantize_ternary, scalar::quantize_int4,
                                scalar::quantize_activation}};
-  if (isa() == Isa::kAvx2) {
+  if (isa() >= Isa::kAvx2) {
     all.push_back(
         {"avx2", avx2::abs_sum, avx2::quantize_ternary, avx2::quantize_int4, avx2::quantize_activation});
   }

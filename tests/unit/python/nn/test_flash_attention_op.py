@@ -91,8 +91,9 @@ def bounds(case, dtype, p, device="cpu"):
     A score sums head_dim products below 1, so rounding moves it, and with it the logarithm of a probability,
     by at most (head_dim + 3) u head_dim scale; the sum over keys adds (seq_k + 8) u. Gradient terms are at
     most 2 value_dim scale times a probability (twice the error: D has its own), and a stored result is
-    rounded again. GPUs multiply operands of 16 bits: probabilities are rounded before they meet v, and for the
-    gradients so are those of the scores, D through out once more, and each query head's part of a shared key.
+    rounded again. GPUs, and CPUs for bfloat16, multiply operands of 16 bits: probabilities are rounded before
+    they meet v, and for the gradients so are those of the scores, D through out once more, and each query head's
+    part of a shared key.
     """
     unit = torch.finfo(torch.float64 if dtype == torch.float64 else torch.float32).eps / 2
     store = torch.finfo(dtype).eps / 2
@@ -100,7 +101,7 @@ def bounds(case, dtype, p, device="cpu"):
     relative = 2 * (case.head_dim + 3) * unit * case.head_dim * scale + (case.seq_k + 8) * unit
     rows = case.seq_q * case.heads // case.kv_heads
     per_key = p.sum(2).unflatten(1, (case.kv_heads, -1)).sum(2).max().item() if p.numel() else 0.0
-    operand = store if device == "cuda" else 0.0
+    operand = store if device == "cuda" or dtype == torch.bfloat16 else 0.0
     gradient = 2 * relative + (rows + 2 * case.value_dim + 16) * unit + 2 * store + 3 * operand
     term = 2 * case.value_dim * scale
     return relative + store + operand, gradient * term, gradient * term * per_key, gradient * per_key

@@ -218,7 +218,7 @@ BAD = {
     "new shape": (lambda a: a.update(k=a["k"][:, :, :1]), ValueError, r"k_new of shape \[2, 1, 2, 16\], got \[2, 1, 1"),
     "cache dtype": (lambda a: a.update(k_cache=a["k_cache"].half()), TypeError, "k_cache of Float, got Half"),
     "cache strides": (lambda a: a.update(v_cache=a["v_cache"][..., ::2]), ValueError, "v_cache with a contiguous last"),
-    "head_dim": (lambda a: a.update(q=a["q"][..., 1:]), ValueError, "expected k of head_dim 15, got 16"),
+    "head_dim": (lambda a: a.update(q=a["q"][..., 1:]), ValueError, "k_cache of q's head_dim 15, got 16"),
     "rank": (lambda a: a.update(q=a["q"][0]), ValueError, r"q of shape \(batch, seq_q, num_heads, head_dim\), got \[1"),
     "angles": (lambda a: a.update(rotary_cos=torch.ones(20, 8), rotary_sin=torch.ones(20, 8)), ValueError,
                "positions within rotary_cos, of 20, got 40 to 41 of sequence 1"),
