@@ -1,14 +1,16 @@
-"""Attention on a GPU beside torch's: milliseconds and TFLOP/s, forward and training step, results checked.
+"""Attention on a GPU beside torch's: TFLOP/s of the forward and of the backward, results checked.
 
-    tools/run python bench/gpu/attention.py
+    tools/run python bench/gpu/attention.py [--rounds 4]
 
-Work counts two products forward and five more backward, halved under causality. torch's own choice among its
-kernels is one rival, its flash kernel another. Medians of 30 calls, in bf16. `error` is the root mean square
-of the difference from float64 attention over one head, relative to the result's.
+Work counts two products forward and five backward, halved under causality. All have 16384 tokens and heads 2048 wide
+together, in bf16, without a graph. Those compared take turns, `--rounds` times; a figure is the best round's median of
+eight calls, a ratio is to cuDNN's, of the best rounds and of the middle ones. `error` is the root mean square of the
+difference from float64 over one head, relative to the result's.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 
 import torch
@@ -19,8 +21,11 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from zeta.nn.functional import flash_attention
 
-SHAPES = [(32, 12, 4, 1024, 64), (4, 32, 8, 4096, 128)]  # batch, heads, kv heads, seq, head_dim
-MASKED = (8, 12, 4, 1024, 64)
+TOKENS, WIDTH = 16384, 2048
+SHAPES = [(dim, seq) for dim in (64, 128) for seq in (512, 2048, TOKENS)]
+MASKED = (64, 1024)
+
+Attention = Callable[[Tensor, Tensor, Tensor, bool, Tensor | None], Tensor]
 
 
 def zeta(q: Tensor, k: Tensor, v: Tensor, causal: bool, mask: Tensor | None) -> Tensor:
@@ -28,19 +33,32 @@ def zeta(q: Tensor, k: Tensor, v: Tensor, causal: bool, mask: Tensor | None) -> 
     return flash_attention(q, k, v, mask=mask, causal=causal).transpose(1, 2)
 
 
-def sdpa(q: Tensor, k: Tensor, v: Tensor, causal: bool, mask: Tensor | None) -> Tensor:
-    return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=True)
+def sdpa(backend: SDPBackend) -> Attention:
+    def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool, mask: Tensor | None) -> Tensor:
+        with sdpa_kernel(backend):
+            return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+
+    return attention
 
 
-def sdpa_flash(q: Tensor, k: Tensor, v: Tensor, causal: bool, mask: Tensor | None) -> Tensor:
-    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
-        return sdpa(q, k, v, causal, mask)
+RIVALS: dict[str, Attention] = {
+    "cudnn": sdpa(SDPBackend.CUDNN_ATTENTION),
+    "flash2": sdpa(SDPBackend.FLASH_ATTENTION),
+    "zeta": zeta,
+}
 
 
-def relative_error(out: Tensor, q: Tensor, k: Tensor, v: Tensor, causal: bool, mask: Tensor | None) -> float:
-    q, k, v = (t[:1, :1].detach().double() for t in (q, k, v))
-    expected = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-    return ((out[:1, :1] - expected).norm() / expected.norm()).item()
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    return ((found[:1, :1] - expected).norm() / expected.norm()).item()
+
+
+def one_head(tensors: list[Tensor], causal: bool, mask: Tensor | None) -> list[Tensor]:
+    """Output and gradients of the first head, in float64."""
+    q, k, v, grad = (t[:1, :1].detach().double() for t in tensors)
+    for leaf in (q, k, v):
+        leaf.requires_grad_()
+    out = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    return [out.detach(), *torch.autograd.grad(out, (q, k, v), grad)]
 
 
 def random_mask(seq: int) -> Tensor:
@@ -49,41 +67,62 @@ def random_mask(seq: int) -> Tensor:
     return allowed.fill_diagonal_(True)[None, None]
 
 
-def measure(shape: tuple[int, ...], causal: bool, masked: bool = False) -> None:
-    batch, heads, kv_heads, seq, dim = shape
+def report(name: str, flops: float, rounds: dict[str, list[float]], errors: dict[str, float]) -> None:
+    best, middle = (
+        {n: sorted(t)[i] for n, t in rounds.items()} for i in (0, len(rounds["cudnn"]) // 2)
+    )  # fmt: skip
+    texts = [
+        f"{n} {flops / best[n] / 1e12:4.0f} ×{best['cudnn'] / best[n]:4.2f} ×{middle['cudnn'] / middle[n]:4.2f} "
+        f"error {errors[n]:.0e}"
+        for n in rounds
+    ]
+    print(f"{name:32} " + "   ".join(texts), flush=True)
+
+
+def measure(dim: int, seq: int, causal: bool, rounds: int, mask: Tensor | None = None) -> None:
     torch.manual_seed(0)
-    sizes = [(batch, seq, n, dim) for n in (heads, kv_heads, kv_heads, heads)]
-    q, k, v, grad = (torch.randn(s, dtype=torch.bfloat16, device="cuda").transpose(1, 2) for s in sizes)
-    for tensor in (q, k, v):
-        tensor.requires_grad_()
-    mask = random_mask(seq) if masked else None
-    flops = 2 * batch * heads * seq * seq * dim / (2 if causal else 1)
-    kind = "mask" if masked else "causal" if causal else "full"
-    print(f"batch {batch}, heads {heads}/{kv_heads}, seq {seq}, head_dim {dim}, {kind}")
-    rivals: list[Callable[..., Tensor]] = [zeta, sdpa] if masked else [zeta, sdpa, sdpa_flash]
-    for attention in rivals:
+    size = (TOKENS // seq, seq, WIDTH // dim, dim)
+    tensors = [torch.randn(size, dtype=torch.bfloat16, device="cuda").transpose(1, 2) for _ in range(4)]
+    q, k, v, grad = tensors
+    leaves = [t.requires_grad_() for t in (q, k, v)]
+    exact = one_head(tensors, causal, mask) if seq < TOKENS else None
+    rivals = {n: a for n, a in RIVALS.items() if mask is None or n != "flash2"}
+    outs = {name: attention(q, k, v, causal, mask) for name, attention in rivals.items()}
 
-        def forward(attention: Callable[..., Tensor] = attention) -> Tensor:
-            with torch.no_grad():
-                return attention(q, k, v, causal, mask)
+    def forward(name: str) -> Tensor:
+        with torch.no_grad():
+            return rivals[name](q, k, v, causal, mask)
 
-        def step(attention: Callable[..., Tensor] = attention) -> object:
-            return torch.autograd.grad(attention(q, k, v, causal, mask), (q, k, v), grad)
+    def backward(name: str) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(outs[name], leaves, grad, retain_graph=True)
 
-        error = relative_error(forward(), q, k, v, causal, mask)
-        texts = []
-        for name, call, products in (("forward", forward, 2), ("step", step, 7)):
-            seconds = event_seconds(call)
-            texts.append(f"{name} {seconds * 1e3:8.3f} ms {products * flops / seconds / 1e12:6.1f} TFLOP/s")
-        print(f"  {attention.__name__:10}  {'   '.join(texts)}   error {error:.1e}", flush=True)
+    errors = {"forward": dict.fromkeys(rivals, float("nan")), "backward": dict.fromkeys(rivals, float("nan"))}
+    if exact:
+        for name in rivals:
+            errors["forward"][name] = relative_error(forward(name), exact[0])
+            pairs = zip(backward(name), exact[1:], strict=True)
+            errors["backward"][name] = max(relative_error(found, expected) for found, expected in pairs)
+    kind = "mask" if mask is not None else "causal" if causal else "full"
+    for step, call, products in (("forward", forward, 2), ("backward", backward, 5)):
+        times: dict[str, list[float]] = {name: [] for name in rivals}
+        for _ in range(rounds):
+            for name, taken in times.items():
+                taken.append(event_seconds(lambda: call(name), samples=8, warm_up=2))  # noqa: B023
+        flops = products * 2 * TOKENS * seq * WIDTH / (2 if causal else 1)
+        report(f"{step:8} head_dim {dim:3} seq {seq:5} {kind}", flops, times, errors[step])
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=4)
+    rounds = parser.parse_args().rounds
     print(heading())
-    for shape in SHAPES:
+    for dim, seq in SHAPES:
         for causal in (True, False):
-            measure(shape, causal)
-    measure(MASKED, causal=False, masked=True)
+            measure(dim, seq, causal, rounds)
+    measure(*MASKED, causal=False, rounds=rounds, mask=random_mask(MASKED[1]))
 
 
 if __name__ == "__main__":
