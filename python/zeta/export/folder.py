@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,8 @@ def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     """
     check_replaceable(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in out.parent.glob(f"{out.name}.tmp-*"):
+    name_of_leftover = re.compile(re.escape(f"{out.name}.tmp-") + "[0-9]+")
+    for leftover in [path for path in out.parent.iterdir() if name_of_leftover.fullmatch(path.name)]:
         _remove_leftover(leftover)
     temporary = out.with_name(f"{out.name}.tmp-{os.getpid()}")
     temporary.mkdir()
