@@ -101,8 +101,7 @@ class TokenShards:
         Args:
             seq_len: tokens a step sees; a block has one more.
             start: blocks that all ranks together have consumed of this epoch, to go on after them, possibly
-            with
-                another ``world_size``.
+                with another ``world_size``.
 
         Returns:
             An iterator, with a length, of int32 arrays ``(seq_len + 1)``.
