@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from zeta.data.errors import DataError
 from zeta.data.store import Entry
+from zeta.durable import sync
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -87,7 +88,7 @@ class LocalStore:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-            _sync_folder(path.parent)
+            sync(path.parent)
         except OSError as error:
             cure = "; free some space and run this again" if error.errno in _FULL else ""
             raise DataError(f"cannot write {self.uri_of(name)}: {error.strerror}{cure}") from error
@@ -124,11 +125,3 @@ class LocalStore:
 
     def _path(self, name: str) -> str:
         return os.path.join(self.root, name)
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

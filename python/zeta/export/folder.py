@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from zeta.durable import sync, sync_tree
 from zeta.export.errors import ExportError
 
 _AT_FDCWD = -100
@@ -41,7 +42,7 @@ def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     lock = _lock(temporary)
     try:
         yield temporary
-        _sync_tree(temporary)
+        sync_tree(temporary)
         _publish(temporary, out)
     finally:
         os.close(lock)
@@ -80,28 +81,13 @@ def _lock(folder: Path) -> int:
     return descriptor
 
 
-def _sync_tree(folder: Path) -> None:
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            _sync(Path(parent, name))
-        _sync(Path(parent))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _publish(temporary: Path, out: Path) -> None:
     """Put `temporary` in the place of `out`; a folder that was there goes to the temporary name."""
     if out.exists():
         _exchange(temporary, out)
     else:
         temporary.rename(out)
-    _sync(out.parent)
+    sync(out.parent)
 
 
 def _exchange(a: Path, b: Path) -> None:

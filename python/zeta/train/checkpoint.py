@@ -14,7 +14,7 @@ from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
 from deepspeed.runtime.zero.config import ZeroStageEnum
 from torch.serialization import safe_globals
 
-from zeta.train.durable import replace_text, sync, sync_tree
+from zeta.durable import replace_text, sync, sync_tree
 from zeta.train.errors import RankError, TrainError
 from zeta.train.latest import latest_checkpoint, whole_checkpoints
 from zeta.train.ranks import Ranks
