@@ -43,6 +43,9 @@ class LocalStore:
     def uri_of(self, name: str) -> str:
         return "file://" + quote(os.fsencode(self._path(name)))
 
+    def resolved(self) -> LocalStore:
+        return LocalStore(os.path.realpath(self.root))
+
     def is_file(self) -> bool:
         return os.path.lexists(self.root) and not os.path.isdir(self.root)
 
