@@ -109,4 +109,8 @@ class TokenShards:
         Raises:
             DataError: the split has fewer blocks than ranks, or an argument is out of range.
         """
-        return cut_blocks(self.tokens(split), seq_len, rank, world_size, seed, epoch, start)
+        tokens = self.tokens(split)
+        try:
+            return cut_blocks(tokens, seq_len, rank, world_size, seed, epoch, start)
+        except DataError as error:
+            raise DataError(f"{split} of {self._store.uri}: {error}") from error
