@@ -50,6 +50,12 @@ std::tuple<Tensor, Tensor> torch_flash_forward(const std::array<Tensor, 3>& oper
   return {std::get<0>(results).transpose(1, 2).contiguous(), std::get<1>(results).contiguous()};
 }
 
+// Its backward adds with atomics unless the whole process is to be deterministic; a call cannot ask for it.
+bool torch_flash_is_deterministic() {
+  const auto& context = at::globalContext();
+  return context.deterministicAlgorithms() && !context.deterministicAlgorithmsWarnOnly();
+}
+
 std::tuple<Tensor, Tensor, Tensor> torch_flash_backward(const Tensor& grad_out,
                                                         const std::array<Tensor, 3>& operands,
                                                         const Tensor& out, const Tensor& lse, double scale,
@@ -83,7 +89,8 @@ AttentionGradients flash_attention_backward_aten(const Tensor& grad_out, const T
   check_attention_inputs(q, k, v, mask);
   check_attention_options(q, k, options);
   check_attention_gradient(grad_out, q, v, out, lse);
-  if (const auto operands = torch_flash_operands(q, k, v, mask, scale, causal, options)) {
+  const auto operands = torch_flash_operands(q, k, v, mask, scale, causal, options);
+  if (operands && (!options.deterministic || torch_flash_is_deterministic())) {
     const auto [grad_q, grad_k, grad_v] = torch_flash_backward(grad_out, *operands, out, lse, scale, causal);
     return {grad_q, grad_k, grad_v, empty_bias_gradient(q, options, false), empty_sink_gradient(q, options)};
   }

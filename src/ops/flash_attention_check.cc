@@ -82,6 +82,8 @@ void check_attention_gradient(const at::Tensor& grad_out, const at::Tensor& q, c
   check_shape(grad_out, "grad_out", shape);
   check_shape(out, "out", shape);
   check_shape(lse, "lse", {q.sym_size(0), q.sym_size(2), q.sym_size(1)});
+  TORCH_CHECK(lse.device() == q.device(), "flash_attention: expected lse on q's device ", q.device(),
+              ", got ", lse.device());
   TORCH_CHECK_TYPE(lse.scalar_type() == attention_compute_type(q), "flash_attention: expected lse of dtype ",
                    attention_compute_type(q), ", got ", lse.scalar_type());
 }

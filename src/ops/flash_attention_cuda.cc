@@ -41,6 +41,11 @@ bool on_hopper(const Tensor& q) {
   return device->major == 9 && device->minor == 0;
 }
 
+// A kernel that adds with atomics must not run where anybody has asked for the same gradients each time.
+bool deterministic(const AttentionOptions& options) {
+  return options.deterministic || at::globalContext().deterministicAlgorithms();
+}
+
 bool may_run_kernel(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& mask,
                     const AttentionOptions& options) {
   return !mask && options.plain() && at::isReducedFloatingType(q.scalar_type()) && q.numel() > 0 &&
@@ -74,7 +79,7 @@ AttentionGradients backward_cuda(const Tensor& grad_out, const Tensor& q, const 
   check_attention_inputs(q, k, v, mask);
   check_attention_options(q, k, options);
   check_attention_gradient(grad_out, q, v, out, lse);
-  if (may_run_kernel(q, k, v, mask, options) && !options.deterministic) {
+  if (may_run_kernel(q, k, v, mask, options) && !deterministic(options)) {
     const c10::cuda::CUDAGuard guard(q.device());
     const Tensor its_q = readable(q), its_k = readable(k), its_v = readable(v), its_out = readable(out),
                  its_grad = readable(grad_out), its_lse = lse.contiguous();

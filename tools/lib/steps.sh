@@ -10,7 +10,8 @@ step() {
   # The step must not keep the set-up's lock when it outlives an interrupted script.
   "$@" >"$log" 2>&1 </dev/null 9>&- &
   pid=$!
-  trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
+  trap 'kill "$pid" 2>/dev/null; exit 130' INT
+  trap 'kill "$pid" 2>/dev/null; exit 143' TERM
   while kill -0 "$pid" 2>/dev/null; do
     [ -t 1 ] && printf '\r\033[K  … %-20s %4ds  %s' "$name" $((SECONDS - begin)) "$(tail -n 1 "$log" | tr -d '\r' | cut -c1-60)"
     sleep 0.2

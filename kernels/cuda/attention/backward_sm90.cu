@@ -72,9 +72,10 @@ int64_t attention_backward_sm90_workspace(const AttentionShape& s) {
 
 bool attention_backward_sm90_supports(const AttentionBackward& args) {
   const AttentionShape& s = args.shape;
-  constexpr int64_t kMost = 65535;  // of a grid's second and third dimension
+  constexpr int64_t kMost = 65535;                  // of a grid's second and third dimension
+  constexpr int64_t kMostQueries = INT32_MAX / 32;  // prepare_backward counts their 16 lanes in int
   return s.head_dim <= 128 && s.value_dim <= 128 && args.softmax_scale > 0 && s.num_heads <= kMost &&
-         s.batch <= kMost && s.seq_q + s.seq_k <= INT32_MAX - 512 &&
+         s.batch <= kMost && s.seq_q <= kMostQueries && s.seq_q + s.seq_k <= INT32_MAX - 512 &&
          can_map(query_tensor(args.q, s, s.head_dim)) && can_map(key_tensor(args.k, s, s.head_dim)) &&
          can_map(key_tensor(args.v, s, s.value_dim)) &&
          can_map(query_tensor(args.grad_out, s, s.value_dim)) && in_sixteen_bytes(args.out) &&

@@ -8,6 +8,8 @@ namespace zeta::cuda {
 namespace {
 
 constexpr int kRowBlocksTogether = 4;  // measured: 2 and 8 are slower at 16k
+// AttentionSchedule counts in int: chunks of every head, and a turn of all blocks beyond the last tile.
+constexpr int64_t kMostTiles = INT32_MAX / (2 * kRowBlocksTogether);
 
 template <class Traits>
 cudaError_t launch(const AttentionForward& args, cudaStream_t stream) {
@@ -60,7 +62,7 @@ bool attention_forward_sm90_supports(const AttentionForward& args) {
   return s.head_dim <= 128 && s.value_dim <= 128 && args.softmax_scale > 0 &&
          can_map(query_tensor(args.q, s, s.head_dim)) && can_map(key_tensor(args.k, s, s.head_dim)) &&
          can_map(key_tensor(args.v, s, s.value_dim)) && in_sixteen_bytes(args.out) &&
-         s.batch * s.num_heads * ((s.seq_q + 63) / 64) <= INT32_MAX && s.seq_q + s.seq_k <= INT32_MAX - 512;
+         s.batch * s.num_heads * ((s.seq_q + 63) / 64) <= kMostTiles && s.seq_q + s.seq_k <= INT32_MAX - 512;
 }
 
 cudaError_t attention_forward_sm90(const AttentionForward& args, cudaStream_t stream) {

@@ -1,4 +1,4 @@
-// The bulk tensor copy engine (TMA) of Hopper: boxes of a tensor in global memory to shared memory and back.
+// The bulk tensor copy engine (TMA) of Hopper: boxes of a tensor in global memory to shared memory.
 #pragma once
 
 #include <cuda.h>
@@ -6,10 +6,6 @@
 #include "kernels/cuda/hopper/barrier.cuh"
 
 namespace zeta::cuda::hopper {
-
-__device__ inline void prefetch_tensor_map(const CUtensorMap& map) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
-}
 
 // Loads the box at (column, row, head, batch); what lies outside the tensor arrives as zeros. `to` is aligned
 // to 1024 bytes where the map swizzles 128 bytes. The bytes of the whole box count on `full`.

@@ -53,21 +53,9 @@ __device__ inline uint64_t advance(uint64_t descriptor, int bytes) { return desc
 #define ZETA_F4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define ZETA_F16(d, i) ZETA_F4(d, i), ZETA_F4(d, i + 4), ZETA_F4(d, i + 8), ZETA_F4(d, i + 12)
 #define ZETA_F32(d) ZETA_F16(d, 0), ZETA_F16(d, 16)
-#define ZETA_F40(d) ZETA_F32(d), ZETA_F4(d, 32), ZETA_F4(d, 36)
-#define ZETA_F48(d) ZETA_F32(d), ZETA_F16(d, 32)
-#define ZETA_F64(d) ZETA_F48(d), ZETA_F16(d, 48)
-#define ZETA_F80(d) ZETA_F64(d), ZETA_F16(d, 64)
-#define ZETA_F88(d) ZETA_F80(d), ZETA_F4(d, 80), ZETA_F4(d, 84)
-#define ZETA_F96(d) ZETA_F80(d), ZETA_F16(d, 80)
-#define ZETA_F128(d) ZETA_F96(d), ZETA_F16(d, 96), ZETA_F16(d, 112)
+#define ZETA_F64(d) ZETA_F32(d), ZETA_F16(d, 32), ZETA_F16(d, 48)
 #define ZETA_R32 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define ZETA_R40 ZETA_R32 ", %32, %33, %34, %35, %36, %37, %38, %39"
-#define ZETA_R48 ZETA_R40 ", %40, %41, %42, %43, %44, %45, %46, %47"
-#define ZETA_R64 ZETA_R48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define ZETA_R80 ZETA_R64 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
-#define ZETA_R88 ZETA_R80 ", %80, %81, %82, %83, %84, %85, %86, %87"
-#define ZETA_R96 ZETA_R88 ", %88, %89, %90, %91, %92, %93, %94, %95"
-#define ZETA_R128 ZETA_R96 ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define ZETA_R64 ZETA_R32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 
 #define ZETA_WGMMA_SS(TYPE, N, R, A, B, P, TA, TB)                                                           \
   asm volatile("{.reg .pred p; setp.ne.b32 p, %" #P ", 0;\n"                                                 \
@@ -96,16 +84,16 @@ __device__ inline uint64_t advance(uint64_t descriptor, int bytes) { return desc
       ZETA_WGMMA_RS("f16", N, R, R, R1, R2, R3, R4, R5, R6);                                                 \
   }
 ZETA_WGMMA(64, 32, 33, 34, 35, 36, 37, 38)
-ZETA_WGMMA(80, 40, 41, 42, 43, 44, 45, 46)
-ZETA_WGMMA(96, 48, 49, 50, 51, 52, 53, 54)
 ZETA_WGMMA(128, 64, 65, 66, 67, 68, 69, 70)
-ZETA_WGMMA(160, 80, 81, 82, 83, 84, 85, 86)
-ZETA_WGMMA(176, 88, 89, 90, 91, 92, 93, 94)
-ZETA_WGMMA(192, 96, 97, 98, 99, 100, 101, 102)
-ZETA_WGMMA(256, 128, 129, 130, 131, 132, 133, 134)
 #undef ZETA_WGMMA
 #undef ZETA_WGMMA_RS
 #undef ZETA_WGMMA_SS
+#undef ZETA_R64
+#undef ZETA_R32
+#undef ZETA_F64
+#undef ZETA_F32
+#undef ZETA_F16
+#undef ZETA_F4
 // clang-format on
 
 }  // namespace zeta::cuda::hopper

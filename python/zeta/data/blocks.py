@@ -56,7 +56,7 @@ def cut_blocks(
     if count < world_size:
         raise DataError(
             f"{len(tokens)} tokens give {count} blocks of seq_len {seq_len}, fewer than {world_size} ranks: "
-            "give more text or a smaller seq_len"
+            "give it more text, or a smaller seq_len"
         )
     if not 0 <= start <= count:
         raise DataError(f"expected 0 ≤ start ≤ {count} blocks, got {start}")

@@ -32,7 +32,7 @@ def train_byte_level_bpe(texts: Iterable[str], vocab_size: int) -> TokenizerFold
 
     Args:
         vocab_size: the most tokens wanted, `<|endoftext|>` and the 256 bytes among them; a small text gives
-        fewer.
+            fewer.
 
     Raises:
         DataError: ``vocab_size`` has no room for the bytes.

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from zeta.data.errors import DataError
 from zeta.data.store import Entry
+from zeta.durable import sync
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -41,6 +42,9 @@ class LocalStore:
 
     def uri_of(self, name: str) -> str:
         return "file://" + quote(os.fsencode(self._path(name)))
+
+    def resolved(self) -> LocalStore:
+        return LocalStore(os.path.realpath(self.root))
 
     def is_file(self) -> bool:
         return os.path.lexists(self.root) and not os.path.isdir(self.root)
@@ -87,7 +91,7 @@ class LocalStore:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-            _sync_folder(path.parent)
+            sync(path.parent)
         except OSError as error:
             cure = "; free some space and run this again" if error.errno in _FULL else ""
             raise DataError(f"cannot write {self.uri_of(name)}: {error.strerror}{cure}") from error
@@ -124,11 +128,3 @@ class LocalStore:
 
     def _path(self, name: str) -> str:
         return os.path.join(self.root, name)
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -26,8 +26,7 @@ def prepare(options: PrepareOptions, progress: Progress | None = None) -> Summar
 
     Raises:
         DataError: nothing can be read, the output holds something else or is being written by another run,
-        the
-            disk is full; nothing half-written is left.
+            or the disk is full; nothing half-written is left.
     """
     progress = progress or Progress(None)
     store = open_store(options.output)

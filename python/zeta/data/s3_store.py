@@ -56,6 +56,9 @@ class S3Store:
     def uri(self) -> str:
         return "s3://" + self.path
 
+    def resolved(self) -> S3Store:
+        return self
+
     def uri_of(self, name: str) -> str:
         return f"{self.uri}/{name}"
 

@@ -34,6 +34,9 @@ class Store(Protocol):
     def uri_of(self, name: str) -> str:
         """The URI of one file, safe to print and to store as UTF-8."""
 
+    def resolved(self) -> Store:
+        """The same place under its one true name, without symbolic links on the way to the root."""
+
     def is_file(self) -> bool:
         """Whether the root is a single file rather than a folder; false when there is nothing."""
 

@@ -64,12 +64,17 @@ def _list_all(
     """The store of each input, and by URI where each file is; one listed twice belongs to the first input."""
     stores: list[Store] = []
     listed: dict[str, tuple[int, Entry]] = {}
+    output = f"{open_store(output_uri).resolved().uri}/"
     for uri in inputs:
         store, entries = _list(uri, selection)
-        if f"{store.uri}/".startswith(f"{output_uri}/"):
+        true = store.resolved()
+        if f"{true.uri}/".startswith(output):
             raise DataError(f"input {store.uri} lies inside the output {output_uri}: choose another output")
-        found = {store.uri_of(entry.name): entry for entry in entries}
-        kept = {uri: entry for uri, entry in found.items() if not uri.startswith(f"{output_uri}/")}
+        kept = {
+            store.uri_of(entry.name): entry
+            for entry in entries
+            if not true.uri_of(entry.name).startswith(output)
+        }
         if not kept:
             raise DataError(f"no file to read in {store.uri}: check the path, or choose files with --include")
         for file_uri, entry in kept.items():

@@ -101,8 +101,7 @@ class TokenShards:
         Args:
             seq_len: tokens a step sees; a block has one more.
             start: blocks that all ranks together have consumed of this epoch, to go on after them, possibly
-            with
-                another ``world_size``.
+                with another ``world_size``.
 
         Returns:
             An iterator, with a length, of int32 arrays ``(seq_len + 1)``.
@@ -110,4 +109,8 @@ class TokenShards:
         Raises:
             DataError: the split has fewer blocks than ranks, or an argument is out of range.
         """
-        return cut_blocks(self.tokens(split), seq_len, rank, world_size, seed, epoch, start)
+        tokens = self.tokens(split)
+        try:
+            return cut_blocks(tokens, seq_len, rank, world_size, seed, epoch, start)
+        except DataError as error:
+            raise DataError(f"{split} of {self._store.uri}: {error}") from error

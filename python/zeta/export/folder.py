@@ -9,11 +9,13 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from zeta.durable import sync, sync_tree
 from zeta.export.errors import ExportError
 
 _AT_FDCWD = -100
@@ -32,14 +34,15 @@ def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     """
     check_replaceable(out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in out.parent.glob(f"{out.name}.tmp-*"):
+    name_of_leftover = re.compile(re.escape(f"{out.name}.tmp-") + "[0-9]+")
+    for leftover in [path for path in out.parent.iterdir() if name_of_leftover.fullmatch(path.name)]:
         _remove_leftover(leftover)
     temporary = out.with_name(f"{out.name}.tmp-{os.getpid()}")
     temporary.mkdir()
     lock = _lock(temporary)
     try:
         yield temporary
-        _sync_tree(temporary)
+        sync_tree(temporary)
         _publish(temporary, out)
     finally:
         os.close(lock)
@@ -78,28 +81,13 @@ def _lock(folder: Path) -> int:
     return descriptor
 
 
-def _sync_tree(folder: Path) -> None:
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            _sync(Path(parent, name))
-        _sync(Path(parent))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _publish(temporary: Path, out: Path) -> None:
     """Put `temporary` in the place of `out`; a folder that was there goes to the temporary name."""
     if out.exists():
         _exchange(temporary, out)
     else:
         temporary.rename(out)
-    _sync(out.parent)
+    sync(out.parent)
 
 
 def _exchange(a: Path, b: Path) -> None:

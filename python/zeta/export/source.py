@@ -15,6 +15,7 @@ from zeta.export.errors import ExportError
 from zeta.export.json_file import read_json
 from zeta.export.weights import Weights
 from zeta.quant.precision import DEFAULT_GROUP_SIZE
+from zeta.train.latest import latest_checkpoint
 
 NONE = "none"
 
@@ -95,12 +96,13 @@ def _resolve(path: Path) -> Path:
         raise ExportError(f"{path}: is a checkpoint whose writing was cut off; take a step-NNNNNN folder")
     if (path / "config.json").exists():
         return path
-    latest = path / "checkpoints" / "latest"
-    if latest.exists():
-        return latest.parent / latest.read_text(encoding="utf-8").strip()
     if not path.is_dir():
         raise ExportError(f"{path}: no such folder")
-    raise ExportError(
-        f"{path}: expected a checkpoint step-NNNNNN, a run with checkpoints/latest, or a Hugging Face "
-        "folder; found neither config.json nor checkpoints/latest"
-    )
+    checkpoints = path / "checkpoints"
+    latest = latest_checkpoint(checkpoints) if checkpoints.is_dir() else None
+    if latest is None:
+        raise ExportError(
+            f"{path}: expected a checkpoint step-NNNNNN, a run with checkpoints, or a Hugging Face folder; "
+            "found neither config.json nor checkpoints/step-NNNNNN"
+        )
+    return latest

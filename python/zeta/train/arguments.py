@@ -16,7 +16,7 @@ _EXIT_CODES = """exit codes:
   1    a mistake, named on standard error
   2    a wrong command line
   128+ stopped, saved, and to be gone on with by --resume: 143 by SIGTERM, 130 by SIGINT, 129 by the end
-       of the deepspeed command"""
+       of the terminal (SIGHUP) or of the deepspeed command"""
 
 _ENVIRONMENT = """environment:
   ZETA_CACHE_DIR       where the data is unpacked to be mapped (default: ~/.cache/zeta)

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +14,11 @@ from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
 from deepspeed.runtime.zero.config import ZeroStageEnum
 from torch.serialization import safe_globals
 
-from zeta.train.durable import replace_text, sync, sync_tree
+from zeta.durable import replace_text, sync, sync_tree
 from zeta.train.errors import RankError, TrainError
+from zeta.train.latest import latest_checkpoint, whole_checkpoints
 from zeta.train.ranks import Ranks
 
-_NAME = re.compile(r"step-\d{6,}")
 _STATE = "zeta"
 _CLASSES = (DynamicLossScaler, LossScaler, ZeroStageEnum)  # What DeepSpeed pickles beside plain data.
 
@@ -38,14 +37,8 @@ class Checkpoints:
                 self._prepare_folder()
 
     def latest(self) -> Path | None:
-        """The checkpoint that `latest` names, or, if it names none, the newest: a kill comes before the file."""
-        marker = self._folder / "latest"
-        if marker.is_file():
-            name = marker.read_text(encoding="utf-8", errors="replace").strip()
-            if _NAME.fullmatch(name) and (self._folder / name).is_dir():
-                return self._folder / name
-        whole = self._whole()
-        return whole[-1] if whole else None
+        """The last whole checkpoint, if there is one."""
+        return latest_checkpoint(self._folder)
 
     def save(
         self,
@@ -130,12 +123,8 @@ class Checkpoints:
         temporary.rename(final)
         sync(self._folder)
         replace_text(self._folder / "latest", final.name + "\n")
-        for old in self._whole()[: -self._keep]:
+        for old in whole_checkpoints(self._folder)[: -self._keep]:
             _retire(old)
-
-    def _whole(self) -> list[Path]:
-        found = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
-        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 class _FileEngine(TorchCheckpointEngine):

@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: finished. 1: a mistake of the caller's, printed as one line on each machine; a defect of ours ends with
     a traceback and 1. 2: a wrong command line. 128 + the number of what stopped it, after saving: SIGTERM 143,
-    SIGINT 130, the end of the deepspeed command 129, as of SIGHUP.
+    SIGINT 130, SIGHUP or the end of the deepspeed command 129.
     """
     try:
         options = parse_arguments(argv)

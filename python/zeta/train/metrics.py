@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zeta.train.durable import replace_text
+from zeta.durable import replace_text
 from zeta.train.errors import TrainError
 
 

@@ -12,13 +12,14 @@ _BAR_WIDTH = 24
 class Progress:
     """One line that is redrawn on a terminal, and one line every `interval` seconds elsewhere.
 
-    A stream that fails, a closed pipe or a full disk, is written to no more: training goes on without it.
+    A stream that fails, a closed pipe or a full disk, is written to no more: training goes on without it. So it
+    does without a stream, which is what Python makes of a closed one.
     """
 
-    def __init__(self, limits: Limits, stream: TextIO = sys.stderr, interval: float = 10.0) -> None:
+    def __init__(self, limits: Limits, stream: TextIO | None = sys.stderr, interval: float = 10.0) -> None:
         self._limits = limits
-        self._stream: TextIO | None = stream
-        self._terminal = stream.isatty()
+        self._stream = stream
+        self._terminal = stream is not None and stream.isatty()
         self._interval = interval
         self._next_line = 0.0
         self._begin: tuple[float, float] | None = None

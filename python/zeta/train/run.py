@@ -29,7 +29,7 @@ from zeta.train.sources import open_shards
 from zeta.train.state import Counters, pack_state, unpack_state
 from zeta.train.weights import count_parameters, parameter_groups
 
-_REASONS = {signal.SIGHUP: "the end of the deepspeed command"}
+_REASONS = {signal.SIGHUP: "the end of the deepspeed command or of the terminal"}
 
 
 def run(options: Options) -> signal.Signals | None:

@@ -10,20 +10,22 @@ _PR_SET_PDEATHSIG = 1
 
 
 class StopRequest:
-    """Turns SIGTERM, SIGINT and the death of the deepspeed launcher into a flag that the loop reads.
+    """Turns SIGTERM, SIGINT, SIGHUP and the death of the deepspeed launcher into a flag that the loop reads.
 
     A preempted machine sends SIGTERM; the `deepspeed` command does not pass that on and merely dies, so its
-    process is watched too. Must be made on the main thread.
+    process is watched too. A terminal that closes sends SIGHUP, which `nohup` has ignored. Must be made on the
+    main thread.
     """
 
     def __init__(self) -> None:
         self._reason: signal.Signals | None = None
         self._runner = _runner_process()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
 
     def reason(self) -> signal.Signals | None:
-        """The signal that asks the run to stop, or None; SIGHUP says that the deepspeed command has ended."""
+        """The signal that asks the run to stop, or None; SIGHUP also when the deepspeed command has ended."""
         if self._reason is None and self._runner is not None and not self._runner.is_running():
             self._reason = signal.SIGHUP
         return self._reason

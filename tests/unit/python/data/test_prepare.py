@@ -223,8 +223,12 @@ def test_a_file_that_changes_or_vanishes_during_the_run_is_named(
     assert len(manifest.inputs) == sum(shard.rows for shard in manifest.shards) == 6
 
 
-def test_output_inside_the_input_does_not_read_itself(small: PrepareOptions, corpus: Path) -> None:
-    inside = replace(small, output=str(corpus / "shards"))
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_output_inside_the_input_does_not_read_itself(
+    small: PrepareOptions, corpus: Path, tmp_path: Path, through_a_link: bool
+) -> None:
+    (tmp_path / "link").symlink_to(corpus)
+    inside = replace(small, output=str((tmp_path / "link" if through_a_link else corpus) / "shards"))
     assert len(prepare(inside).manifest.inputs) == 8
     assert prepare(inside).nothing_to_do
 

@@ -127,7 +127,7 @@ def test_length_counts_what_is_left(shards: Path) -> None:
     ],
 )
 def test_arguments_out_of_range_are_refused(shards: Path, arguments: dict[str, int], complaint: str) -> None:
-    with pytest.raises(DataError, match=complaint):
+    with pytest.raises(DataError, match=f"^train of file://.*: {complaint}"):
         TokenShards(shards).blocks("train", **arguments)
 
 

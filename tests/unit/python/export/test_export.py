@@ -32,6 +32,20 @@ def test_run_means_its_latest_checkpoint(checkpoint: Path, tmp_path: Path) -> No
     assert {path.name for path in tmp_path.iterdir()} == {"run", "out"}
 
 
+@pytest.mark.parametrize("content", [None, b"", b"\xff", b"../..", b"step-000099\n"])
+def test_a_latest_that_names_no_checkpoint_means_the_newest(
+    checkpoint: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    """As `--resume` has it; a run killed between the rename and the file is such a one."""
+    latest = checkpoint.parent / "latest"
+    latest.unlink() if content is None else latest.write_bytes(content)
+    older = checkpoint.parent / "step-000002"
+    older.mkdir()
+    (checkpoint.parent / "step-000009.tmp").mkdir()
+    export(checkpoint.parent.parent, tmp_path / "out")
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
 def test_config_is_made_for_inference(checkpoint: Path, tmp_path: Path) -> None:
     config = json.loads((checkpoint / "config.json").read_text())
     config |= {"use_cache": False, "architectures": None, "torch_dtype": "float16"}

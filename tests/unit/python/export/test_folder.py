@@ -73,6 +73,16 @@ def test_leftover_of_a_killed_writer_is_removed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_what_only_looks_like_a_leftover_stays(tmp_path: Path) -> None:
+    """Another export's, and a folder that its owner named so; brackets in a name are no pattern."""
+    others = {"out[1].tmp-old", "out1.tmp-12345", "out[1].tmp-12345.bak"}
+    for name in (*others, "out[1].tmp-12345"):
+        model_folder(tmp_path / name)
+    with new_folder(tmp_path / "out[1]", overwrite=False):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "out[1]"}
+
+
 def test_two_writers(tmp_path: Path) -> None:
     with new_folder(tmp_path / "out", overwrite=False) as first:
         with (

@@ -291,6 +291,9 @@ def test_bad_arguments_are_named(spoil, error, message, device):
 
 
 def test_operands_on_two_devices_are_refused():
-    q, k, v, _, mask = Case(mask="bhqk").tensors(requires_grad=False)
+    q, k, v, grad_out, mask = Case(mask="bhqk").tensors(requires_grad=False)
     with pytest.raises(RuntimeError, match="expected mask on q's device meta, got cpu"):
         flash_attention(*(t.to("meta") for t in (q, k, v)), mask=mask)
+    out, lse = flash_attention(q, k, v, return_lse=True)
+    with pytest.raises(RuntimeError, match="expected lse on q's device cpu, got meta"):
+        backward_op(grad_out, q, k, v, out, lse.to("meta"), None, 0.25, False)

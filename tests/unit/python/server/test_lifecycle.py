@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -112,6 +113,23 @@ def test_help_tells_exit_codes() -> None:
     done = run("--help")
     assert done.returncode == 0
     assert "Exit codes: 0" in done.stdout
+
+
+def test_closed_standard_streams_are_not_given_to_connections(repository: Path, tmp_path: Path) -> None:
+    write_model(repository, "text", {"kind": "text"})
+    log = tmp_path / "log"
+    closed = 'exec "$0" "$@" <&- >&- 2>&-'
+    command = [program(), "--model-repository", repository, "--http-port", "0", "--metrics-port", "0"]
+    process = subprocess.Popen(["bash", "-c", closed, *map(str, command), "--log-file", str(log)])
+    try:
+        server = Server(process, log)
+        server.wait_until(log.exists, "the log is there")
+        server.wait_ready()
+        links = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
+        assert links == ["/dev/null"] * 3
+        assert server.stop() == 0
+    finally:
+        process.kill()
 
 
 def test_two_models_of_one_name(repository: Path) -> None:

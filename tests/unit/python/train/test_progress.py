@@ -33,6 +33,13 @@ def test_redraws_one_line_on_a_terminal() -> None:
     assert "50%" in last and "00:00 left" in last
 
 
+def test_a_closed_screen_does_not_end_training() -> None:
+    progress = Progress(Limits(1, None), None)
+    progress.note("note")
+    progress.update(1, 1.0, 2.0, 1e-3, 10.0)
+    progress.close()
+
+
 def test_a_full_disk_behind_the_screen_does_not_end_training() -> None:
     with open("/dev/full", "w", buffering=1) as full:
         progress = Progress(Limits(200, None), full, interval=0.0)
