@@ -57,7 +57,9 @@ std::tuple<Tensor, Tensor> forward_cuda(const Tensor& q, const Tensor& k, const 
                                         const AttentionOptions& options) {
   check_attention_inputs(q, k, v, mask);
   check_attention_options(q, k, options);
-  if (may_run_kernel(q, k, v, mask, options)) {
+  // One query sees every key, and wants them split among blocks, which torch's kernel does and ours does not.
+  const bool one_query = q.size(1) == 1;
+  if (!one_query && may_run_kernel(q, k, v, mask, options)) {
     const c10::cuda::CUDAGuard guard(q.device());
     const Tensor its_q = readable(q), its_k = readable(k), its_v = readable(v);
     const Tensor out = at::empty({q.size(0), q.size(1), q.size(2), v.size(3)}, q.options());
@@ -70,7 +72,7 @@ std::tuple<Tensor, Tensor> forward_cuda(const Tensor& q, const Tensor& k, const 
       return {out, lse};
     }
   }
-  return flash_attention_forward_aten(q, k, v, mask, scale, causal, options);
+  return flash_attention_forward_aten(q, k, v, mask, scale, causal && !one_query, options);
 }
 
 AttentionGradients backward_cuda(const Tensor& grad_out, const Tensor& q, const Tensor& k, const Tensor& v,
