@@ -47,7 +47,7 @@ inline void multiply_pairs_tile(LeftPairs a, RightPairs b, RowMatrix<float> c, i
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) {
-      float* target = c.data + i * c.row_stride + 16 * j;
+      float* target = c.data + i * c.row_stride + int64_t{16} * j;
       const __m512 sum = kStore == Store::kAdd ? _mm512_add_ps(sums[i][j], _mm512_loadu_ps(target))
                                                : _mm512_mul_ps(sums[i][j], _mm512_set1_ps(scale));
       _mm512_storeu_ps(target, sum);
