@@ -31,7 +31,7 @@ inline void multiply_pairs_tile(LeftPairs a, RightPairs b, RowMatrix<float> c, i
   for (int64_t p = 0; p < pairs; ++p) {
     __m512bh right[kVectors];
 #pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) right[j] = (__m512bh)_mm512_loadu_si512(b.data + 32 * j);
+    for (int j = 0; j < kVectors; ++j) right[j] = (__m512bh)_mm512_loadu_si512(b.data + int64_t{32} * j);
 #pragma GCC unroll 12
     for (int i = 0; i < kRows; ++i) {
       int32_t pair;
