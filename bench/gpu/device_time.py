@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import median
+from time import monotonic
 
 import torch
 
@@ -23,10 +24,15 @@ def graph_seconds(calls: list[Callable[[], object]], samples: int = 30) -> float
     return event_seconds(graph.replay, samples) / len(calls)
 
 
-def event_seconds(call: Callable[[], object], samples: int = 30, warm_up: int = 5) -> float:
-    """Seconds between events before and after `call`, the median; launches that Python delays count."""
-    for _ in range(warm_up):
+def event_seconds(call: Callable[[], object], samples: int = 30, warm_up: float = 0.05) -> float:
+    """Seconds between events before and after `call`, the median; launches that Python delays count.
+
+    A GPU that has idled is slow at first: `warm_up` seconds of calls go before.
+    """
+    begin = monotonic()
+    while monotonic() - begin < warm_up:
         call()
+        torch.cuda.synchronize()
     times = []
     for _ in range(samples):
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

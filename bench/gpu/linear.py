@@ -1,13 +1,17 @@
-"""Zeta's linear layers on a GPU beside torch's bf16 linear, results checked.
+"""Zeta's linear layers on a GPU beside torch's, results checked.
 
     tools/run python bench/gpu/linear.py
 
 Packed layers are timed as CUDA graphs over copies of the weight that are larger than the cache together, as in
 a model that is decoded layer by layer. `GB/s` counts the bytes of the weight as it lies in memory; the share
-is of what a copy on this GPU moves. A training step is forward and backward, all gradients.
+is of what a copy on this GPU moves. Rivals are torch's bf16 linear, its int4 product (`_weight_int4pack_mm`,
+groups of 128 too) up to 16 tokens, and its fp8 product (`_scaled_mm`, one scale a tensor) from 16 tokens on. A
+training step is forward and backward, all gradients.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from device_time import copy_bandwidth, event_seconds, graph_seconds, heading
@@ -18,7 +22,8 @@ from zeta.quant import BitLinear, pack_int4, pack_ternary, quantize_weight
 
 CACHES = 256 << 20  # bytes, several times the 50 MB of an H100
 GROUP = 128
-SHAPES = [(4096, 4096), (4096, 11008)]  # out_features, in_features
+SHAPES = [(4096, 4096), (4096, 11008), (8192, 28672)]  # out_features, in_features
+TOKENS = (1, 4, 16, 64, 512, 2048)
 
 
 def packed(format: str, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -35,28 +40,52 @@ def copies(tensor: Tensor) -> list[Tensor]:
     return [tensor] + [tensor.clone() for _ in range(CACHES // tensor.nbytes)]
 
 
-def bench_packed(format: str, shape: tuple[int, int], tokens: int, bandwidth: float) -> None:
+def torch_int4(x: Tensor, n: int, k: int) -> list[Callable[[], Tensor]]:
+    """torch's product on random codes; what it computes is not checked here."""
+    codes = torch.randint(0, 256, (n, k // 2), dtype=torch.uint8, device="cuda")
+    scales = torch.rand(k // GROUP, n, 2, device="cuda").bfloat16()
+    return [
+        lambda w=w: torch._weight_int4pack_mm(x, w, GROUP, scales)
+        for w in copies(torch._convert_weight_to_int4pack(codes, 8))
+    ]
+
+
+def torch_fp8(x: Tensor, weight: Tensor) -> list[Callable[[], Tensor]]:
+    one, x8 = torch.ones((), device="cuda"), x.to(torch.float8_e4m3fn)
+    return [
+        lambda w=w: torch._scaled_mm(x8, w.t(), one, one, out_dtype=torch.bfloat16)
+        for w in copies(weight.to(torch.float8_e4m3fn))
+    ]
+
+
+def bench_packed(format: str, shape: tuple[int, int], bandwidth: float) -> None:
     torch.manual_seed(0)
     n, k = shape
-    x = torch.randn(tokens, k, dtype=torch.bfloat16, device="cuda")
     weights, scale, plain = packed(format, torch.randn(n, k, device="cuda") * 0.02)
-    op = torch.ops.zeta.packed_linear
-    expected = x.double() @ plain.T
-    error = ((op(x, weights, scale, None, format, n) - expected).norm() / expected.norm()).item()
-    # Ternary quantises activations to 8 bits: 1/127 of the greatest of a row, uniform, is about 1 %; else the
-    # result's own rounding to bf16.
-    if error > (2e-2 if format == "ternary" else 4e-3):
-        raise SystemExit(f"{format} {shape} M={tokens}: relative error {error:.2g}")
-    ours = graph_seconds([lambda w=w: op(x, w, scale, None, format, n) for w in copies(weights)])
-    wide = plain.bfloat16()
-    rival = graph_seconds([lambda w=w: linear(x, w) for w in copies(wide)])
-    rate, rival_rate = weights.nbytes / ours, wide.nbytes / rival
-    print(
-        f"{format:8} {n}×{k:<6} M={tokens:<4} zeta {ours * 1e6:8.1f} µs {rate / 1e9:7.0f} GB/s "
-        f"{rate / bandwidth:4.0%}   torch bf16 {rival * 1e6:8.1f} µs {rival_rate / 1e9:7.0f} GB/s "
-        f"{rival_rate / bandwidth:4.0%}   ×{rival / ours:.2f}   error {error:.1e}",
-        flush=True,
-    )
+    op, all_weights, wide = torch.ops.zeta.packed_linear, copies(weights), plain.bfloat16()
+    for tokens in TOKENS:
+        x = torch.randn(tokens, k, dtype=torch.bfloat16, device="cuda")
+        expected = x.double() @ plain.T
+        error = ((op(x, weights, scale, None, format, n) - expected).norm() / expected.norm()).item()
+        # Ternary quantises activations to 8 bits: 1/127 of the greatest of a row, uniform, is about 1 %; else
+        # the result's own rounding to bf16, and the weight's where it is unpacked for many tokens.
+        if error > (2e-2 if format == "ternary" else 4e-3):
+            raise SystemExit(f"{format} {shape} M={tokens}: relative error {error:.2g}")
+        ours = graph_seconds([lambda w=w: op(x, w, scale, None, format, n) for w in all_weights])  # noqa: B023
+        rate = weights.nbytes / ours
+        rivals = {"bf16": [lambda w=w: linear(x, w) for w in copies(wide)]}  # noqa: B023
+        if tokens <= 16:
+            rivals["int4"] = torch_int4(x, n, k)
+        if tokens >= 16:
+            rivals["fp8"] = torch_fp8(x, wide)
+        line = (
+            f"{format:8} {n}×{k:<6} M={tokens:<4} zeta {ours * 1e6:8.1f} µs {rate / 1e9:5.0f} GB/s "
+            f"{rate / bandwidth:4.0%} {2 * tokens * n * k / ours / 1e12:6.1f} T/s error {error:.1e}"
+        )
+        for name, calls in rivals.items():
+            theirs = graph_seconds(calls)
+            line += f"   torch {name} {theirs * 1e6:8.1f} µs ×{theirs / ours:.2f}"
+        print(line, flush=True)
 
 
 def bench_training(tokens: int, width: int) -> None:
@@ -87,8 +116,7 @@ def main() -> None:
     with torch.inference_mode():
         for format in ("int4", "ternary"):
             for shape in SHAPES:
-                for tokens in (1, 4, 16, 512):
-                    bench_packed(format, shape, tokens, bandwidth)
+                bench_packed(format, shape, bandwidth)
     for width in (1024, 4096):
         bench_training(8192, width)
 

@@ -13,8 +13,9 @@
 // The layouts are those of Hugging Face's `bitnet` and of compressed-tensors' `pack-quantized`
 // (docs/design/foundation.md). Under "ternary" each token of x is quantised to int8 and the product is exact
 // in integers; under "int4" x is used as it is, group_size is a multiple of 8 and sums are in fp32. On CPU,
-// and on CUDA with libzeta_ops_cuda.so loaded, the weights are read where they lie; elsewhere they are
-// unpacked for each call, and an int4 weight is rounded to x's dtype.
+// and on CUDA with libzeta_ops_cuda.so loaded, the weights are read where they lie; elsewhere, and on CUDA
+// for many rows of x (1024, or fewer where the shape fits no tensor core), they are unpacked for each call,
+// and an int4 weight is rounded to x's dtype.
 //
 // Not differentiable: a backward through it fails by name, as does torch.func.vmap. Bad arguments throw
 // c10::Error naming the argument, its value and the limit.

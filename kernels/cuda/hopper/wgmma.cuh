@@ -5,6 +5,8 @@
 // and r + 8, d[4j], d[4j+1] columns 8j + 2·(t%4) and the next of row r, d[4j+2], d[4j+3] the same of row r
 // + 8. Products are asynchronous: wgmma_fence before the first, wgmma_commit after the last, wgmma_wait
 // before d is read or an operand overwritten. PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions".
+//
+// wgmma_int8 is the same for int8, 32 deep, a in registers and int32 accumulators, which wrap.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -49,24 +51,39 @@ __device__ inline uint64_t matrix_descriptor(const void* matrix, int slab = 16) 
 // The descriptor `bytes` further on.
 __device__ inline uint64_t advance(uint64_t descriptor, int bytes) { return descriptor + (bytes >> 4); }
 
+// b in shared memory without a swizzle, for a single product: N rows of 32 bytes, in pieces of 8 rows × 16
+// bytes that are 128 bytes each; first both pieces of 8 rows, then those of the next 8.
+__device__ inline uint64_t slab_descriptor(const void* slab) {
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(slab));
+  return uint64_t{256 >> 4} << 32 | uint64_t{128 >> 4} << 16 | (address & 0x3FFFF) >> 4;
+}
+
 // clang-format off
 #define ZETA_F4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define ZETA_F16(d, i) ZETA_F4(d, i), ZETA_F4(d, i + 4), ZETA_F4(d, i + 8), ZETA_F4(d, i + 12)
 #define ZETA_F32(d) ZETA_F16(d, 0), ZETA_F16(d, 16)
 #define ZETA_F64(d) ZETA_F32(d), ZETA_F16(d, 32), ZETA_F16(d, 48)
-#define ZETA_R32 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define ZETA_D16(d) ZETA_F16(d, 0)
+#define ZETA_D32(d) ZETA_F32(d)
+#define ZETA_D64(d) ZETA_F64(d)
+#define ZETA_I4(d, i) "+r"(d[i]), "+r"(d[i + 1]), "+r"(d[i + 2]), "+r"(d[i + 3])
+#define ZETA_I16(d, i) ZETA_I4(d, i), ZETA_I4(d, i + 4), ZETA_I4(d, i + 8), ZETA_I4(d, i + 12)
+#define ZETA_I32(d) ZETA_I16(d, 0), ZETA_I16(d, 16)
+#define ZETA_I64(d) ZETA_I32(d), ZETA_I16(d, 32), ZETA_I16(d, 48)
+#define ZETA_R16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define ZETA_R32 ZETA_R16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define ZETA_R64 ZETA_R32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 
 #define ZETA_WGMMA_SS(TYPE, N, R, A, B, P, TA, TB)                                                           \
   asm volatile("{.reg .pred p; setp.ne.b32 p, %" #P ", 0;\n"                                                 \
                "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" ZETA_R##R "}, "          \
                "%" #A ", %" #B ", p, 1, 1, %" #TA ", %" #TB ";}\n"                                           \
-               : ZETA_F##R(d) : "l"(a), "l"(b), "r"(int{accumulate}), "n"(kTransA), "n"(kTransB))
+               : ZETA_D##R(d) : "l"(a), "l"(b), "r"(int{accumulate}), "n"(kTransA), "n"(kTransB))
 #define ZETA_WGMMA_RS(TYPE, N, R, A0, A1, A2, A3, B, P, TB)                                                  \
   asm volatile("{.reg .pred p; setp.ne.b32 p, %" #P ", 0;\n"                                                 \
                "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" ZETA_R##R "}, "          \
                "{%" #A0 ", %" #A1 ", %" #A2 ", %" #A3 "}, %" #B ", p, 1, 1, %" #TB ";}\n"                    \
-               : ZETA_F##R(d)                                                                                \
+               : ZETA_D##R(d)                                                                                \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int{accumulate}), "n"(kTransB))
 #define ZETA_WGMMA(N, R, R1, R2, R3, R4, R5, R6)                                                             \
   template <typename T, int kTransA = 0, int kTransB = 0>                                                    \
@@ -83,13 +100,33 @@ __device__ inline uint64_t advance(uint64_t descriptor, int bytes) { return desc
     else                                                                                                     \
       ZETA_WGMMA_RS("f16", N, R, R, R1, R2, R3, R4, R5, R6);                                                 \
   }
+#define ZETA_WGMMA_INT8(N, R, D, R1, R2, R3, R4, R5)                                                         \
+  __device__ inline void wgmma_int8(int (&d)[R], const uint32_t (&a)[4], uint64_t b, bool accumulate) {      \
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %" #R5 ", 0;\n"                                              \
+                 "wgmma.mma_async.sync.aligned.m64n" #N "k32.s32.s8.s8 {" ZETA_R##R "}, "                    \
+                 "{%" #R ", %" #R1 ", %" #R2 ", %" #R3 "}, %" #R4 ", p;}\n"                                  \
+                 : D : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int{accumulate}));            \
+  }
+ZETA_WGMMA_INT8(32, 16, ZETA_I16(d, 0), 17, 18, 19, 20, 21)
+ZETA_WGMMA_INT8(64, 32, ZETA_I32(d), 33, 34, 35, 36, 37)
+ZETA_WGMMA_INT8(128, 64, ZETA_I64(d), 65, 66, 67, 68, 69)
+ZETA_WGMMA(32, 16, 17, 18, 19, 20, 21, 22)
 ZETA_WGMMA(64, 32, 33, 34, 35, 36, 37, 38)
 ZETA_WGMMA(128, 64, 65, 66, 67, 68, 69, 70)
+#undef ZETA_WGMMA_INT8
 #undef ZETA_WGMMA
 #undef ZETA_WGMMA_RS
 #undef ZETA_WGMMA_SS
 #undef ZETA_R64
 #undef ZETA_R32
+#undef ZETA_R16
+#undef ZETA_I64
+#undef ZETA_I32
+#undef ZETA_I16
+#undef ZETA_I4
+#undef ZETA_D64
+#undef ZETA_D32
+#undef ZETA_D16
 #undef ZETA_F64
 #undef ZETA_F32
 #undef ZETA_F16
