@@ -1,5 +1,6 @@
 """Checkpoints that are whole or absent: written aside, synced, renamed."""
 
+import copyreg
 import os
 import pickle
 import shutil
@@ -21,6 +22,14 @@ from zeta.train.ranks import Ranks
 
 _STATE = "zeta"
 _CLASSES = (DynamicLossScaler, LossScaler, ZeroStageEnum)  # What DeepSpeed pickles beside plain data.
+
+
+def _by_value(stage: ZeroStageEnum) -> tuple[type[ZeroStageEnum], tuple[int]]:
+    return ZeroStageEnum, (stage.value,)
+
+
+# Python before 3.11.4, Debian 12's too, would write a call of getattr, which is refused on reading.
+copyreg.pickle(ZeroStageEnum, _by_value)
 
 
 class Checkpoints:
