@@ -1,24 +1,40 @@
 """A checkpoint's ZeRO stage, which DeepSpeed pickles as a member of an enumeration."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
 from deepspeed.runtime.zero.config import ZeroStageEnum
-from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+from torch.serialization import safe_globals
 
-from zeta.train import checkpoint  # noqa: F401  Says how the stage is pickled.
+from zeta.train.checkpoint import SAFE
 
 
-def test_is_written_by_value_where_python_would_write_getattr(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As Python 3.11.0 to 3.11.3 would, Debian 12's among them; reading refuses getattr."""
-    monkeypatch.setattr(
-        ZeroStageEnum, "__reduce_ex__", lambda stage, protocol: (getattr, (ZeroStageEnum, stage.name))
-    )
+class Attribute:
+    """Is pickled as a call of getattr, which is how Python 3.11.0 to 3.11.3 write a member."""
+
+    def __init__(self, owner: object, name: str) -> None:
+        self._what = owner, name
+
+    def __reduce__(self) -> tuple:
+        return getattr, self._what
+
+
+def read(path: Path) -> dict:
+    with safe_globals(list(SAFE)):
+        return torch.load(path, weights_only=True)
+
+
+def test_is_read_as_either_python_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
-    torch.save({"zero_stage": ZeroStageEnum.weights}, path)
-    assert get_unsafe_globals_in_checkpoint(path) == ["deepspeed.runtime.zero.config.ZeroStageEnum"]
-    with safe_globals([ZeroStageEnum]):
-        assert torch.load(path, weights_only=True) == {"zero_stage": ZeroStageEnum.weights}
+    for written in (ZeroStageEnum.weights, Attribute(ZeroStageEnum, "weights")):
+        torch.save({"zero_stage": written}, path)
+        assert read(path) == {"zero_stage": ZeroStageEnum.weights}
+
+
+def test_no_other_attribute_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    torch.save({"zero_stage": Attribute(torch.Tensor, "numpy")}, path)
+    with pytest.raises(pickle.UnpicklingError):
+        read(path)
