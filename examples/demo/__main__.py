@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bigram import bigram_perplexity
-from completion import complete
+from completion import complete, greedy
 from corpus import HELD_OUT, training_arguments
 from curve import draw, read_metric, sparkline
 from held_out import scored_blocks
@@ -125,17 +125,19 @@ def serve(place: Path, model: Path) -> None:
     heading("5/5  Serve and ask")
     from zeta.serve import Server
 
+    body = greedy(model.name, PROMPT, max_tokens=96)
     with Server(model, port=8000, log=place / "server.log") as server:
         print(PROMPT, end="", flush=True)
-        answer = complete(server.url, model.name, PROMPT, max_tokens=96)
+        answer = complete(server.url, body)
     print(
         f"\n\n{answer.tokens} tokens in {1000 * answer.seconds:.0f} ms, the first after "
         f"{1000 * answer.seconds_to_first:.0f} ms: {answer.tokens_per_second:.0f} tokens/s"
     )
-    body = json.dumps({"model": model.name, "prompt": PROMPT, "max_tokens": 96, "temperature": 0})
     heading("Again, by hand")
     print("tools/run", shlex.join(server.command))
-    print(f"curl -s {server.url}/v1/completions -H 'Content-Type: application/json' -d {shlex.quote(body)}")
+    print(
+        f"curl -s {server.url}/v1/completions -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body))}"
+    )
 
 
 def main() -> None:

@@ -19,15 +19,21 @@ class Completion:
         return self.tokens / self.seconds
 
 
-def complete(url: str, model: str, prompt: str, max_tokens: int) -> Completion:
-    """Stream a greedy completion of `prompt` to the terminal as it comes."""
+def greedy(model: str, prompt: str, max_tokens: int) -> dict[str, object]:
+    """The body of a request for a greedy completion; a small model would repeat itself without the penalty."""
+    return {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0,
+            "repetition_penalty": 1.1}  # fmt: skip
+
+
+def complete(url: str, body: dict[str, object]) -> Completion:
+    """Stream the completion that `body` asks for to the terminal as it comes."""
     from openai import OpenAI
 
     client = OpenAI(base_url=f"{url}/v1", api_key="none")
     began, first, text, tokens = time.perf_counter(), None, "", 0
     stream = client.completions.create(
-        model=model, prompt=prompt, max_tokens=max_tokens, temperature=0, stream=True,
-        stream_options={"include_usage": True}, extra_body={"repetition_penalty": 1.1},
+        model=body["model"], prompt=body["prompt"], stream=True, stream_options={"include_usage": True},
+        extra_body=body,
     )  # fmt: skip
     for chunk in stream:
         if chunk.usage:

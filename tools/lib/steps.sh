@@ -4,7 +4,7 @@ mkdir -p "$log_dir"
 started=$SECONDS
 
 step() {
-  local name=$1 begin=$SECONDS pid log spent
+  local name=$1 begin=$SECONDS pid log spent line room
   log="$log_dir/${name// /-}.log"
   shift
   # The step must not keep the set-up's lock when it outlives an interrupted script.
@@ -12,8 +12,14 @@ step() {
   pid=$!
   trap 'kill "$pid" 2>/dev/null; exit 130' INT
   trap 'kill "$pid" 2>/dev/null; exit 143' TERM
+  # A line that wraps could not be drawn over; 32 columns stand before the log's.
+  { room=$(stty size 2>/dev/null <&3 | cut -d' ' -f2); } 3>&1
+  room=$((${room:-0} > 33 ? room - 33 : 47))
   while kill -0 "$pid" 2>/dev/null; do
-    [ -t 1 ] && printf '\r\033[K  … %-20s %4ds  %s' "$name" $((SECONDS - begin)) "$(tail -n 1 "$log" | tr -d '\r' | cut -c1-60)"
+    if [ -t 1 ]; then
+      line=$(tail -n 1 "$log" | tr -d '\r')
+      printf '\r\033[K  … %-20s %4ds  %s' "$name" $((SECONDS - begin)) "${line:0:room}"
+    fi
     sleep 0.2
   done
   [ -t 1 ] && printf '\r\033[K'

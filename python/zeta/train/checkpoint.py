@@ -23,6 +23,17 @@ _STATE = "zeta"
 _CLASSES = (DynamicLossScaler, LossScaler, ZeroStageEnum)  # What DeepSpeed pickles beside plain data.
 
 
+def _member(kind: type, name: str) -> ZeroStageEnum:
+    """Stands for the call of getattr by which Python before 3.11.4, Debian 12's too, pickles a member."""
+    if kind is not ZeroStageEnum:
+        raise pickle.UnpicklingError(f"getattr of {kind}")
+    return ZeroStageEnum[name]
+
+
+SAFE = (*_CLASSES, (_member, "builtins.getattr"), (_member, "__builtin__.getattr"))
+"""All that a checkpoint may name."""
+
+
 class Checkpoints:
     """The folder `RUN/checkpoints` of one run.
 
@@ -99,7 +110,7 @@ class Checkpoints:
         # DeepSpeed reads parts of a universal checkpoint past its engine, with weights_only=False.
         os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
         try:
-            with safe_globals(list(_CLASSES)):
+            with safe_globals(list(SAFE)):
                 path, client_state = engine.load_checkpoint(str(self._folder), tag=checkpoint.name)
         except pickle.UnpicklingError as error:
             raise RankError(

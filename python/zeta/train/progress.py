@@ -1,5 +1,6 @@
 """What a person sees while training runs."""
 
+import os
 import sys
 import time
 from typing import TextIO
@@ -7,11 +8,13 @@ from typing import TextIO
 from zeta.train.schedule import Limits
 
 _BAR_WIDTH = 24
+_SHORTEST_BAR = 8
 
 
 class Progress:
     """One line that is redrawn on a terminal, and one line every `interval` seconds elsewhere.
 
+    The redrawn line is kept narrower than the terminal: one that wraps cannot be drawn over.
     A stream that fails, a closed pipe or a full disk, is written to no more: training goes on without it. So it
     does without a stream, which is what Python makes of a closed one.
     """
@@ -36,8 +39,8 @@ class Progress:
             f"{tokens_per_second:,.0f} tok/s | {_clock(self._time_left(done, now))} left"
         )
         if self._terminal:
-            filled = round(done * _BAR_WIDTH)
-            self._write(f"\r\x1b[K[{'█' * filled}{' ' * (_BAR_WIDTH - filled)}] {text}")
+            room = _columns(self._stream) - 1
+            self._write("\r\x1b[K" + (_bar(done, room - len(text)) + text)[:room])
         else:
             self._write(text + "\n")
 
@@ -66,6 +69,22 @@ class Progress:
             self._begin = (done, now)
         gained = done - self._begin[0]
         return (now - self._begin[1]) * (1.0 - done) / gained if gained > 0 else None
+
+
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
+def _bar(done: float, room: int) -> str:
+    """A bar and a space in `room` columns; nothing where that is too short to say anything."""
+    width = min(_BAR_WIDTH, room - 3)
+    if width < _SHORTEST_BAR:
+        return ""
+    filled = round(done * width)
+    return f"[{'█' * filled}{' ' * (width - filled)}] "
 
 
 def _clock(seconds: float | None) -> str:

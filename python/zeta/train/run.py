@@ -58,6 +58,8 @@ class _Run:
         self._config = complete_config(config, self._dtype, options.lr)
         with ranks.together():
             micro_batch = check_config(self._config, options.config)
+            # Mistakes that show without the data, before minutes go into making it.
+            model_config(options.model, options.params, vocab_size=0, eos_token_id=None)
         self._shards = open_shards(options.data, ranks)
         with ranks.together():
             self._llama = model_config(

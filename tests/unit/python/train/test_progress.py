@@ -1,5 +1,12 @@
 import contextlib
+import fcntl
 import io
+import os
+import pty
+import struct
+import termios
+
+import pytest
 
 from zeta.train.progress import Progress
 from zeta.train.schedule import Limits
@@ -38,6 +45,20 @@ def test_a_closed_screen_does_not_end_training() -> None:
     progress.note("note")
     progress.update(1, 1.0, 2.0, 1e-3, 10.0)
     progress.close()
+
+
+@pytest.mark.parametrize(("columns", "bar"), [(40, False), (60, False), (80, False), (90, True), (120, True)])
+def test_the_line_is_narrower_than_the_terminal(columns: int, bar: bool) -> None:
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with open(terminal, "w") as stream:
+        progress = Progress(Limits(100_000, None), stream)
+        progress.update(50_000, 1.0, 2.5, 1e-3, 12345.0)
+        line = os.read(screen, 65536).decode().removeprefix("\r\x1b[K")
+    os.close(screen)
+    assert "step 50000/100000  50%" in line
+    assert line.startswith("[█") == bar
+    assert len(line) < columns
 
 
 def test_a_full_disk_behind_the_screen_does_not_end_training() -> None:

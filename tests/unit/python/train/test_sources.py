@@ -52,3 +52,16 @@ def test_without_data_a_run_trains_on_the_standard_library(tmp_path: Path, confi
         for name in pq.read_table(part)["document"].to_pylist()
     }
     assert documents == {"argparse.py", "json/decoder.py", "http/client.py"}
+
+
+@pytest.mark.parametrize(("flags", "params"), [(["--model", "huge"], {}), ([], {"num_heads": 3})])
+def test_no_data_is_made_for_a_model_that_cannot_be(
+    tmp_path: Path, config: Path, flags: list[str], params: dict[str, object]
+) -> None:
+    argv = arguments(config, tmp_path, tmp_path / "run", *flags, **params)
+    at = argv.index("--data")
+    library = write_library(tmp_path / "library")
+    job = start(argv[:at] + argv[at + 2 :], tmp_path, world_size=1, prepare=partial(use_library, library))
+    assert job.wait() == [1], job.output()
+    assert "train: error:" in job.output()
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,28 @@
+"""The lines that tools/setup draws, in a terminal of a given width."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+from pathlib import Path
+
+import pytest
+
+STEPS = Path(__file__).parents[3] / "tools/lib/steps.sh"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_the_redrawn_line_never_wraps(tmp_path: Path, columns: int) -> None:
+    """One that does leaves a line behind five times a second."""
+    words = f"source {STEPS}; step 'a step' bash -c 'printf \"%0300d\\n\" 0; sleep 0.5'"
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    subprocess.run(["bash", "-c", words], cwd=tmp_path, stdout=terminal, check=True, timeout=60)
+    os.close(terminal)
+    drawn = [re.sub(r"\x1b\[K", "", line) for line in os.read(screen, 65536).decode().split("\r")]
+    os.close(screen)
+    assert max(map(len, drawn)) == columns - 1
+    assert any("✓ a step" in line for line in drawn)
