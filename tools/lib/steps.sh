@@ -13,7 +13,8 @@ step() {
   trap 'kill "$pid" 2>/dev/null; exit 130' INT
   trap 'kill "$pid" 2>/dev/null; exit 143' TERM
   # A line that wraps could not be drawn over; 32 columns stand before the log's.
-  { room=$(stty size 2>/dev/null <&3 | cut -d' ' -f2); } 3>&1
+  room=0
+  if [ -t 1 ]; then { room=$(stty size <&3 | cut -d' ' -f2); } 3>&1; fi
   room=$((${room:-0} > 33 ? room - 33 : 47))
   while kill -0 "$pid" 2>/dev/null; do
     if [ -t 1 ]; then
