@@ -3,105 +3,16 @@
 // the other warpgroups' products keep the tensor cores busy (Shah et al., 2024, §3).
 #pragma once
 
-#include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/attention/forward_tiles.cuh"
 #include "kernels/cuda/attention/rows.cuh"
-#include "kernels/cuda/attention/schedule.cuh"
 #include "kernels/cuda/attention/softmax.cuh"
-#include "kernels/cuda/hopper/tma.cuh"
 #include "kernels/cuda/hopper/wgmma.cuh"
 
 namespace zeta::cuda {
 
-using hopper::Barrier;
-using hopper::RingPosition;
-
-struct ForwardParams {
-  CUtensorMap q, k, v;
-  AttentionSchedule schedule;
-  int seq_q, seq_k, num_heads, group;  // group: query heads a kv head
-  int value_dim;
-  float scale;
-  void* out;
-  int64_t out_batch_stride, out_seq_stride, out_head_stride;
-  float* lse;
-};
-
-template <int kHeadDim_, int kValueDim_, int kGroups_, bool kCausal_, typename T_>
-struct ForwardTraits {
-  using T = T_;
-  static constexpr int kHeadDim = kHeadDim_, kValueDim = kValueDim_;  // multiples of 64
-  static constexpr int kGroups = kGroups_, kRows = 64 * kGroups;
-  static constexpr int kKeys = 128;  // a tile's
-  static constexpr bool kCausal = kCausal_;
-  static constexpr int kThreads = 128 * (kGroups + 1);
-  static constexpr int kQueryBytes = kRows * kHeadDim * 2, kKeyBytes = kKeys * kHeadDim * 2,
-                       kValueBytes = kKeys * kValueDim * 2;
-  static constexpr int kStages = 2;
-  // The next tile's queries come early where they fit into the 227 KiB that a block may have.
-  static constexpr int kQueryStages =
-      2 * kQueryBytes + kStages * (kKeyBytes + kValueBytes) <= 225 * 1024 ? 2 : 1;
-
-  struct Shared {
-    alignas(1024) char q[kQueryStages][kQueryBytes];
-    alignas(1024) char k[kStages][kKeyBytes];
-    alignas(1024) char v[kStages][kValueBytes];
-    Barrier q_full[kQueryStages], q_free[kQueryStages];
-    Barrier k_full[kStages], k_free[kStages];
-    Barrier v_full[kStages], v_free[kStages];
-  };
-  static constexpr int kSharedBytes = sizeof(Shared) + 1024;  // room to align it
-};
-
-// The blocks of keys that a tile of queries sees: [0, count), those from `whole` on with keys that some row
-// does not.
-template <class Traits>
-struct KeyBlocks {
-  int count, whole;
-  __device__ __forceinline__ KeyBlocks(const ForwardParams& p, int row_block) {
-    const int first_row = row_block * Traits::kRows, behind = p.seq_k - p.seq_q;
-    int keys = p.seq_k, seen_by_all = p.seq_k;
-    if (Traits::kCausal) {
-      keys = max(0, min(keys, first_row + Traits::kRows + behind));
-      seen_by_all = max(0, min(seen_by_all, first_row + 1 + behind));
-    }
-    count = (keys + Traits::kKeys - 1) / Traits::kKeys;
-    whole = seen_by_all / Traits::kKeys;
-  }
-};
-
-template <class Traits>
-__device__ __forceinline__ void load_tiles(const ForwardParams& p, typename Traits::Shared& shared) {
-  RingPosition<Traits::kQueryStages> q_at;
-  RingPosition<Traits::kStages> k_at, v_at;
-  AttentionTile tile;
-  for (int turn = 0; p.schedule.get(turn, tile); ++turn) {
-    const KeyBlocks<Traits> blocks(p, tile.row_block);
-    if (blocks.count == 0) continue;
-    const int kv_head = tile.head / p.group;
-    const auto load_k = [&](int block) {
-      shared.k_free[k_at.stage].wait(k_at.parity ^ 1);
-      hopper::load_tile(shared.k[k_at.stage], p.k, shared.k_full[k_at.stage], Traits::kHeadDim, Traits::kKeys,
-                        block * Traits::kKeys, kv_head, tile.batch);
-      k_at.next();
-    };
-    shared.q_free[q_at.stage].wait(q_at.parity ^ 1);
-    hopper::load_tile(shared.q[q_at.stage], p.q, shared.q_full[q_at.stage], Traits::kHeadDim, Traits::kRows,
-                      tile.row_block * Traits::kRows, tile.head, tile.batch);
-    q_at.next();
-    load_k(blocks.count - 1);
-    for (int block = blocks.count - 1; block >= 0; --block) {
-      if (block > 0) load_k(block - 1);  // what consumers want first
-      shared.v_free[v_at.stage].wait(v_at.parity ^ 1);
-      hopper::load_tile(shared.v[v_at.stage], p.v, shared.v_full[v_at.stage], Traits::kValueDim,
-                        Traits::kKeys, block * Traits::kKeys, kv_head, tile.batch);
-      v_at.next();
-    }
-  }
-}
-
 // A warpgroup's 64 rows of the tiles of queries.
 template <class Traits>
-struct Worker {
+struct QueryWorker {
   using T = typename Traits::T;
   const ForwardParams& p;
   typename Traits::Shared& shared;
@@ -112,8 +23,8 @@ struct Worker {
   float out[Traits::kValueDim / 2];
   uint32_t probabilities[Traits::kKeys / 16][4];
 
-  __device__ __forceinline__ Worker(const ForwardParams& params, typename Traits::Shared& shared_, int group_,
-                                    int thread_)
+  __device__ __forceinline__ QueryWorker(const ForwardParams& params, typename Traits::Shared& shared_,
+                                         int group_, int thread_)
       : p(params), shared(shared_), group(group_), thread(thread_) {}
 
   // Warpgroups take turns at the tensor cores, so that one's softmax runs beside another's products.
@@ -253,8 +164,7 @@ template <class Traits>
 __global__ void __launch_bounds__(Traits::kThreads, 1)
     forward_kernel(const __grid_constant__ ForwardParams p) {
   extern __shared__ char raw[];
-  auto& shared = *reinterpret_cast<typename Traits::Shared*>((reinterpret_cast<uintptr_t>(raw) + 1023) &
-                                                             ~uintptr_t{1023});
+  auto& shared = hopper::aligned_shared<typename Traits::Shared>(raw);
   const int group = static_cast<int>(threadIdx.x) / 128;
   if (threadIdx.x == 0) {
     for (int i = 0; i < Traits::kQueryStages; ++i)
@@ -271,7 +181,7 @@ __global__ void __launch_bounds__(Traits::kThreads, 1)
     if (threadIdx.x == 0) load_tiles<Traits>(p, shared);
   } else {
     hopper::claim_registers<Traits::kGroups == 2 ? 240 : 160>();
-    Worker<Traits> worker(p, shared, group - 1, static_cast<int>(threadIdx.x) % 128);
+    QueryWorker<Traits> worker(p, shared, group - 1, static_cast<int>(threadIdx.x) % 128);
     if (group == Traits::kGroups) worker.pass_turn();  // the first warpgroup begins
     AttentionTile tile;
     for (int turn = 0; p.schedule.get(turn, tile); ++turn) worker.work(tile);
