@@ -28,6 +28,9 @@ from transformers import (
 from zeta.nn import _transformers_hook
 from zeta.nn.transformers_attention import zeta_attention
 
+# Two layers of sums of at most 97 terms in float64, each of which may cancel to a thousandth: 2 · 97 · 1000 is 2¹⁸
+# roundings, with 2⁵ for the norms, softmax and residuals around them.
+EXACT = {"rtol": 2**23 * torch.finfo(torch.float64).eps, "atol": 1e-12}
 SIZES = dict(
     vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
     num_key_value_heads=2, max_position_embeddings=128, pad_token_id=0, bos_token_id=1, eos_token_id=2,
@@ -100,8 +103,8 @@ def test_logits_and_gradients_equal_eager(name, padding, device):
         out.square().mean().backward()
         logits.append(out)
         grads.append({n: p.grad for n, p in model.named_parameters()})
-    torch.testing.assert_close(logits[1], logits[0], rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(grads[1], grads[0], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(logits[1], logits[0], **EXACT)
+    torch.testing.assert_close(grads[1], grads[0], **EXACT)
 
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
@@ -122,7 +125,7 @@ def test_prefill_in_chunks_equals_eager(name):
     for model in pair(MODELS[name]):
         first = model(TOKENS[:, :5], use_cache=True)
         logits.append(model(TOKENS[:, 5:], past_key_values=first.past_key_values).logits)
-    torch.testing.assert_close(logits[1], logits[0], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(logits[1], logits[0], **EXACT)
 
 
 def test_packed_sequences_do_not_see_each_other():
@@ -130,7 +133,7 @@ def test_packed_sequences_do_not_see_each_other():
     _, ours = pair(MODELS["llama"])
     packed = ours(TOKENS, position_ids=positions, use_cache=False).logits  # a cache switches packing off
     apart = [ours(piece).logits for piece in TOKENS.split([5, 3, 4], 1)]
-    torch.testing.assert_close(packed, torch.cat(apart, 1), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(packed, torch.cat(apart, 1), **EXACT)
 
 
 def test_training_without_padding_builds_no_mask():
@@ -150,7 +153,7 @@ def test_encoder_equals_eager():
         real = torch.ones_like(TOKENS, dtype=torch.bool) if padding is None else padding
         mask = None if padding is None else padding.long()
         want, got = (m(TOKENS, attention_mask=mask).last_hidden_state[real] for m in (eager, ours))
-        torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(got, want, **EXACT)
 
 
 def test_dropout_drops_in_training_only():
@@ -176,8 +179,8 @@ def test_encoder_and_decoder_with_position_bias_equal_eager():
         out = model(TOKENS, attention_mask=PADDED["right"].long(), labels=TOKENS)
         out.loss.backward()
         results.append((out.logits, {n: p.grad for n, p in model.named_parameters()}))
-    torch.testing.assert_close(results[1][0], results[0][0], rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(results[1][1], results[0][1], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(results[1][0], results[0][0], **EXACT)
+    torch.testing.assert_close(results[1][1], results[0][1], **EXACT)
 
 
 def test_what_selects_keys_is_refused():
