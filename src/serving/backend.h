@@ -105,7 +105,7 @@ struct ModelMetadata {
   std::vector<TensorMetadata> inputs;
   std::vector<TensorMetadata> outputs;
   bool decoupled = false;  // may answer a request with several responses
-  std::string notice;      // what whoever runs the server should know of how it was loaded; logged
+  std::string notice{};    // what whoever runs the server should know of how it was loaded; logged
 };
 
 // A figure that a model publishes under /metrics, labelled there with model and version.
@@ -130,17 +130,18 @@ class Model {
 };
 
 // What to load: the folder that holds the model's files, and settings from its configuration or the command
-// line. `inputs` and `outputs` are the tensors that the model itself takes and gives, with the batch dimension
+// line. `inputs` and `outputs` are the tensors that the model itself takes and gives, with the batch
+// dimension
 // (-1) where max_batch_size > 0; where they are empty the backend finds out, if it can.
 struct ModelSource {
   std::string name;
   std::string version;
   std::string folder;
   Parameters parameters;
-  std::string file;            // within `folder`; empty: the backend's usual name
+  std::string file{};          // within `folder`; empty: the backend's usual name
   int64_t max_batch_size = 0;  // 0: dimension 0 has no special meaning
-  std::vector<TensorMetadata> inputs;
-  std::vector<TensorMetadata> outputs;
+  std::vector<TensorMetadata> inputs{};
+  std::vector<TensorMetadata> outputs{};
   bool cuda_graphs = false;
 };
 
