@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "apps/zeta-server/control_threads.h"
 #include "apps/zeta-server/openai/generation_metrics.h"
 #include "src/serving/registry.h"
 
@@ -11,6 +12,7 @@ namespace zeta::server {
 struct Context {
   std::shared_ptr<serving::ModelRegistry> registry;
   std::shared_ptr<openai::GenerationMetrics> generation_metrics;
+  std::shared_ptr<ControlThreads> control_threads;
 };
 
 }  // namespace zeta::server

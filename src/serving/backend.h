@@ -96,6 +96,8 @@ struct TensorMetadata {
   DataType datatype;
   std::vector<int64_t> shape;  // -1: any
   bool optional = false;       // of an input: a request may leave it out
+  // Of an output: the names of classes, for the classification extension.
+  std::vector<std::string> labels = {};
 };
 
 struct ModelMetadata {
@@ -104,8 +106,12 @@ struct ModelMetadata {
   std::string platform;
   std::vector<TensorMetadata> inputs;
   std::vector<TensorMetadata> outputs;
-  bool decoupled = false;  // may answer a request with several responses
-  std::string notice{};    // what whoever runs the server should know of how it was loaded; logged
+  bool decoupled = false;      // may answer a request with several responses
+  std::string notice{};        // what whoever runs the server should know of how it was loaded; logged
+  int64_t max_batch_size = 0;  // > 0: dimension 0 of every tensor is a batch
+  std::map<std::string, std::string> metric_tags = {};  // further labels of its metrics
+
+  bool batched() const { return max_batch_size > 0; }
 };
 
 // A figure that a model publishes under /metrics, labelled there with model and version.

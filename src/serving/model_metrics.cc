@@ -96,11 +96,13 @@ ModelMetrics::ModelMetrics(std::shared_ptr<const ModelRegistry> registry) : regi
 std::vector<MetricFamily> ModelMetrics::Collect() const {
   Families families;
   for (const ModelStatus& status : registry_->index()) {
+    if (status.state == ModelState::kUnknown) continue;
     families.add("zeta_model_ready", "1 when the model answers requests", MetricType::Gauge,
                  {{"model", status.name}, {"version", status.version}}, status.state == ModelState::kReady);
   }
   for (const auto& model : registry_->ready_models()) {
-    const Labels labels{{"model", model->metadata().name}, {"version", model->metadata().version}};
+    Labels labels{{"model", model->metadata().name}, {"version", model->metadata().version}};
+    for (const auto& [name, value] : model->metadata().metric_tags) labels.push_back({name, value});
     add_statistics(families, labels, model->statistics());
     families.add("nv_model_load_duration_secs", "Time the model took to load in seconds", MetricType::Gauge,
                  labels, model->load_seconds());

@@ -5,6 +5,8 @@
 #include "apps/zeta-server/kserve/generate.h"
 #include "apps/zeta-server/kserve/infer.h"
 #include "apps/zeta-server/kserve/models.h"
+#include "apps/zeta-server/kserve/repository.h"
+#include "apps/zeta-server/kserve/statistics.h"
 
 namespace zeta::server::kserve {
 namespace {
@@ -19,6 +21,17 @@ http::Handler at_once(Answer answer) {
   return [answer](Request& request) -> awaitable<Response> { co_return answer(request); };
 }
 
+void add_repository_routes(http::Router& router, const std::shared_ptr<const Context>& context) {
+  for (const std::string path : {"/v2/repository", "/v2/repository/{repository}"}) {
+    router.add("POST", path + "/index",
+               at_once([context](Request& request) { return repository_index(*context, request); }));
+    router.add("POST", path + "/models/{model}/load",
+               [context](Request& request) { return load_model(context, request); });
+    router.add("POST", path + "/models/{model}/unload",
+               [context](Request& request) { return unload_model(context, request); });
+  }
+}
+
 }  // namespace
 
 void add_routes(http::Router& router, const std::shared_ptr<const Context>& context) {
@@ -28,13 +41,18 @@ void add_routes(http::Router& router, const std::shared_ptr<const Context>& cont
              http::WhenFull::kAnswer);
   router.add("GET", "/v2/health/ready", ready, http::WhenFull::kAnswer);
   router.add("GET", "/health", ready, http::WhenFull::kAnswer);
-  router.add("POST", "/v2/repository/index",
-             at_once([context](Request& request) { return repository_index(*context, request); }));
+  add_repository_routes(router, context);
+  router.add("GET", "/v2/models/stats",
+             at_once([context](Request& request) { return model_statistics(*context, request); }));
   for (const std::string path : {"/v2/models/{model}", "/v2/models/{model}/versions/{version}"}) {
     router.add("GET", path,
                at_once([context](Request& request) { return model_metadata(*context, request); }));
     router.add("GET", path + "/ready",
                at_once([context](Request& request) { return model_ready(*context, request); }));
+    router.add("GET", path + "/config",
+               at_once([context](Request& request) { return model_config(*context, request); }));
+    router.add("GET", path + "/stats",
+               at_once([context](Request& request) { return model_statistics(*context, request); }));
     router.add("POST", path + "/infer", [context](Request& request) { return infer(context, request); });
     router.add("POST", path + "/generate",
                [context](Request& request) { return generate(context, request); });
