@@ -34,8 +34,8 @@ class Sequences {
     if (flags & kEnd) parameters["sequence_end"] = true;
     last = float_request(value, items, 1, std::move(parameters));
     PendingRequest waiting = pending(last, now_);
-    std::vector<PendingRequest> dropped;
-    return batcher_.push(waiting, now_, dropped);
+    std::vector<PendingRequest> late;
+    return batcher_.push(waiting, now_, late);
   }
   Places poll(size_t instance = 0) {
     Assignment next = batcher_.poll(instance, now_);
