@@ -2,7 +2,6 @@
 // symbol.
 #include "src/serving/backend.h"
 
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 
@@ -63,8 +62,6 @@ class TorchBackend final : public serving::Backend {
 }  // namespace
 }  // namespace zeta::torch_backend
 
-zeta::serving::Backend* zeta_backend() {
-  // Packages check types, sizes and strides themselves too, if told so before they are loaded.
-  ::setenv("AOTI_RUNTIME_CHECK_INPUTS", "1", /*overwrite=*/0);
-  return new zeta::torch_backend::TorchBackend;
-}
+// AOTI_RUNTIME_CHECK_INPUTS stays off: torch's own check would refuse a batch of one, since Inductor takes every
+// dynamic dimension for at least 2. check_shape() stands in for it.
+zeta::serving::Backend* zeta_backend() { return new zeta::torch_backend::TorchBackend; }
