@@ -62,6 +62,6 @@ class TorchBackend final : public serving::Backend {
 }  // namespace
 }  // namespace zeta::torch_backend
 
-// AOTI_RUNTIME_CHECK_INPUTS stays off: torch's own check would refuse a batch of one, since Inductor takes every
-// dynamic dimension for at least 2. check_shape() stands in for it.
+// AOTI_RUNTIME_CHECK_INPUTS stays off: torch's own check would refuse a batch of one, since Inductor takes
+// every dynamic dimension for at least 2. check_shape() stands in for it.
 zeta::serving::Backend* zeta_backend() { return new zeta::torch_backend::TorchBackend; }

@@ -87,7 +87,6 @@ absl::StatusOr<at::Tensor> to_tensor(const serving::BatchInput& input, const at:
 absl::StatusOr<std::vector<std::string>> to_strings(const serving::BatchInput& input) {
   std::vector<std::string> strings;
   for (const serving::Buffer& piece : input.pieces) {
-    serving::Tensor part{input.name, DataType::kBytes, {}, piece};
     std::string_view rest(reinterpret_cast<const char*>(piece.data), piece.size);
     while (!rest.empty()) {
       uint32_t length = 0;

@@ -40,6 +40,14 @@ class Slow(nn.Module):
         return x + work[0, 0] * 0
 
 
+class Accumulator(nn.Module):
+    """Adds up a sequence's values; says 1000 more at its start."""
+
+    def forward(self, x: Tensor, start: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+        total = total + x
+        return total + 1000 * start, total
+
+
 MLP_TENSORS = f"""
 input [ {{ name: "x" data_type: TYPE_FP32 dims: [ {WIDTH} ] }} ]
 output [ {{ name: "OUTPUT__0" data_type: TYPE_FP32 dims: [ 8 ] }} ]
@@ -47,6 +55,14 @@ output [ {{ name: "OUTPUT__0" data_type: TYPE_FP32 dims: [ 8 ] }} ]
 SLOW_TENSORS = """
 input [ { name: "x" data_type: TYPE_FP32 dims: [ 1 ] } ]
 output [ { name: "y" data_type: TYPE_FP32 dims: [ 1 ] } ]
+"""
+
+SEQUENCES = """
+sequence_batching {
+  oldest { max_candidate_sequences: 4 }
+  control_input [ { name: "start" control [ { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } ] } ]
+  state [ { input_name: "total" output_name: "new_total" data_type: TYPE_FP32 dims: [ 1 ] } ]
+}
 """
 
 
@@ -87,6 +103,7 @@ def torch_server(tmp_path_factory: pytest.TempPathFactory, mlp: Mlp) -> Iterator
     write(models, "slow_bounded", Slow(), SLOW_TENSORS + queue)
     timed = "dynamic_batching { default_queue_policy { default_timeout_microseconds: 1000 } }"
     write(models, "slow_timed", Slow(), SLOW_TENSORS + timed)
+    write(models, "sums", Accumulator(), SLOW_TENSORS + SEQUENCES)
     log = folder / "server.log"
     command = [program(), "--model-repository", models, "--http-address", "127.0.0.1"]
     with log.open("wb") as output:
@@ -182,6 +199,22 @@ def test_a_model_that_throws_tells_why_and_the_server_goes_on(torch_server: Serv
 def test_requests_that_do_not_fit(torch_server: Server, values: np.ndarray, message: str) -> None:
     with pytest.raises(client.InferenceServerException, match=message):
         call(torch_server, "mlp", values)
+
+
+def test_sequences_keep_their_state(torch_server: Server) -> None:
+    def step(sequence: int | str, value: float, **flags: bool) -> float:
+        answer = call(torch_server, "sums", np.full((1, 1), value), sequence_id=sequence, **flags)
+        return float(answer[0, 0])
+
+    assert step(7, 1, sequence_start=True) == 1001
+    assert step("b", 10, sequence_start=True) == 1010
+    assert step(7, 2) == 3
+    assert step("b", 20) == 30
+    assert step(7, 3, sequence_end=True) == 6
+    with pytest.raises(client.InferenceServerException, match="must specify the START flag"):
+        step(7, 4)
+    assert step(7, 5, sequence_start=True, sequence_end=True) == 1005
+    assert step("b", 30, sequence_end=True) == 60
 
 
 def test_fifty_loads_and_unloads_leave_nothing(start_server: StartServer, tmp_path: Path) -> None:
