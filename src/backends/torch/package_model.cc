@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <utility>
 
 #include "src/backends/torch/call_spec.h"
@@ -13,7 +14,6 @@
 #include "src/backends/torch/signature.h"
 #include "src/backends/torch/tensors.h"
 #include "src/base/concat.h"
-#include "src/base/mutex.h"
 
 namespace zeta::torch_backend {
 namespace {
@@ -116,15 +116,15 @@ class PackageExecutable final : public serving::Executable {
     return std::make_unique<PackageInstance>(package_for(*device), *device, inputs_, results_, settings_);
   }
 
-  std::vector<serving::MetricSample> metrics() const override ZETA_EXCLUDES(mutex_) {
-    MutexLock lock(mutex_);
+  std::vector<serving::MetricSample> metrics() const override {
+    const std::lock_guard lock(mutex_);
     return {{"zeta_torch_weight_copies", "Copies of the model's weights in memory",
              serving::MetricSample::Kind::kGauge, static_cast<double>(copies_)}};
   }
 
  private:
   std::shared_ptr<AOTIModelPackageLoader> package_for(const at::Device& device) {
-    MutexLock lock(mutex_);
+    const std::lock_guard lock(mutex_);
     const bool shares = settings_.enable_weight_sharing;
     if (shares) {
       if (const auto shared = shared_[device.str()].lock()) return shared;
@@ -143,10 +143,10 @@ class PackageExecutable final : public serving::Executable {
   const PackageInputs inputs_;
   const Results results_;
 
-  mutable Mutex mutex_;
-  std::shared_ptr<AOTIModelPackageLoader> first_ ZETA_GUARDED_BY(mutex_);
-  std::map<std::string, std::weak_ptr<AOTIModelPackageLoader>> shared_ ZETA_GUARDED_BY(mutex_);
-  int copies_ ZETA_GUARDED_BY(mutex_) = 0;
+  mutable std::mutex mutex_;  // guards what follows
+  std::shared_ptr<AOTIModelPackageLoader> first_;
+  std::map<std::string, std::weak_ptr<AOTIModelPackageLoader>> shared_;
+  int copies_ = 0;
 };
 
 std::string device_key(AOTIModelPackageLoader& package) {

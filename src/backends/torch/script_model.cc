@@ -3,13 +3,13 @@
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <map>
+#include <mutex>
 #include <utility>
 
 #include "src/backends/torch/execution.h"
 #include "src/backends/torch/results.h"
 #include "src/backends/torch/signature.h"
 #include "src/backends/torch/tensors.h"
-#include "src/base/mutex.h"
 
 namespace zeta::torch_backend {
 namespace {
@@ -73,15 +73,15 @@ class ScriptExecutable final : public serving::Executable {
     return std::make_unique<ScriptInstance>(module_for(*device), *device, signature_, results_, settings_);
   }
 
-  std::vector<serving::MetricSample> metrics() const override ZETA_EXCLUDES(mutex_) {
-    MutexLock lock(mutex_);
+  std::vector<serving::MetricSample> metrics() const override {
+    const std::lock_guard lock(mutex_);
     return {{"zeta_torch_weight_copies", "Copies of the model's weights in memory",
              serving::MetricSample::Kind::kGauge, static_cast<double>(copies_)}};
   }
 
  private:
   std::shared_ptr<torch::jit::Module> module_for(const at::Device& device) {
-    MutexLock lock(mutex_);
+    const std::lock_guard lock(mutex_);
     if (settings_.enable_weight_sharing) {
       if (const auto shared = shared_[device.str()].lock()) return shared;
     }
@@ -101,10 +101,10 @@ class ScriptExecutable final : public serving::Executable {
   const Signature signature_;
   const Results results_;
 
-  mutable Mutex mutex_;
-  std::shared_ptr<torch::jit::Module> first_ ZETA_GUARDED_BY(mutex_);
-  std::map<std::string, std::weak_ptr<torch::jit::Module>> shared_ ZETA_GUARDED_BY(mutex_);
-  int copies_ ZETA_GUARDED_BY(mutex_) = 0;
+  mutable std::mutex mutex_;  // guards what follows
+  std::shared_ptr<torch::jit::Module> first_;
+  std::map<std::string, std::weak_ptr<torch::jit::Module>> shared_;
+  int copies_ = 0;
 };
 
 }  // namespace

@@ -9,9 +9,9 @@
 #include <charconv>
 #include <functional>
 #include <map>
+#include <mutex>
 
 #include "src/base/concat.h"
-#include "src/base/mutex.h"
 
 namespace zeta::torch_backend {
 namespace {
@@ -61,8 +61,8 @@ std::string to_text(const serving::Parameter& value) {
 struct Decided {
   std::optional<int> intra_op, inter_op;
 };
-Mutex decided_mutex;
-Decided decided ZETA_GUARDED_BY(decided_mutex);
+std::mutex decided_mutex;
+Decided decided;
 
 void decide(const char* name, const std::optional<int>& wanted, std::optional<int>& settled, void (*set)(int),
             std::string& notice) {
@@ -100,7 +100,7 @@ absl::StatusOr<Settings> read_settings(const serving::Parameters& parameters) {
 }
 
 std::string apply_to_process(const Settings& settings) {
-  MutexLock lock(decided_mutex);
+  const std::lock_guard lock(decided_mutex);
   std::string notice;
   decide("INTRA_OP_THREAD_COUNT", settings.intra_op_thread_count, decided.intra_op, at::set_num_threads,
          notice);
@@ -114,7 +114,7 @@ std::string apply_to_process(const Settings& settings) {
 
 void apply_to_thread(const Settings& settings) {
   {
-    MutexLock lock(decided_mutex);
+    const std::lock_guard lock(decided_mutex);
     if (decided.intra_op) at::set_num_threads(*decided.intra_op);
   }
   torch::jit::setGraphExecutorOptimize(!settings.disable_optimized_execution);
