@@ -165,7 +165,7 @@ __global__ void __launch_bounds__(Traits::kThreads, 1)
     forward_kernel(const __grid_constant__ ForwardParams p) {
   extern __shared__ char raw[];
   auto& shared = hopper::aligned_shared<typename Traits::Shared>(raw);
-  const int group = static_cast<int>(threadIdx.x) / 128;
+  const int group = hopper::warpgroup();
   if (threadIdx.x == 0) {
     for (int i = 0; i < Traits::kQueryStages; ++i)
       shared.q_full[i].init(1), shared.q_free[i].init(Traits::kGroups);
