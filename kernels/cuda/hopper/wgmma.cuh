@@ -33,9 +33,12 @@ __device__ inline void pin(float (&d)[kCount]) {
 }
 
 // Keeps the assembler from moving a wait to before `value`, which is never negative, is computed: it knows of
-// no reason why a wait should come late, so this gives it one.
+// no reason why a wait should come late, so this gives it one: a store that never runs. (A trap would be a
+// branch, after which warps count as divergent and descriptors leave the uniform registers.)
 __device__ inline void hold_back(float value) {
-  asm volatile("{.reg .pred p; setp.lt.f32 p, %0, 0f00000000; @p st.shared.f32 [%1], %0;}" ::"f"(value), "r"(0) : "memory");
+  asm volatile("{.reg .pred p; setp.lt.f32 p, %0, 0f00000000; @p st.shared.f32 [%1], %0;}" ::"f"(value),
+               "r"(0)
+               : "memory");
 }
 
 // A matrix in shared memory of 128-byte rows, swizzled by 128 bytes, starting at a multiple of 1024 bytes (or
