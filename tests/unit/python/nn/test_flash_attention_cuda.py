@@ -71,7 +71,9 @@ def test_greatest_score_may_climb_slowly_or_leap(step):
     scores = exact[0] @ exact[1].mT / 8
     want = (scores.softmax(-1) @ exact[2]).transpose(1, 2)
     # Sums of 64 products and a logarithm in fp32; probabilities, then results, rounded to bf16.
-    torch.testing.assert_close(lse.double(), scores.logsumexp(-1), rtol=0, atol=66 * 2**-24 * scores.abs().max())
+    torch.testing.assert_close(
+        lse.double(), scores.logsumexp(-1), rtol=0, atol=66 * 2**-24 * scores.abs().max()
+    )
     torch.testing.assert_close(out.double(), want, rtol=0, atol=2**-8 * v.abs().max().item())
 
 
