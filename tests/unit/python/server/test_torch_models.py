@@ -48,6 +48,14 @@ class Accumulator(nn.Module):
         return total + 1000 * start, total
 
 
+class Sums(nn.Module):
+    """The sum of each request's values, which come one after another."""
+
+    def forward(self, x: Tensor, ends: Tensor) -> Tensor:
+        totals = torch.cumsum(x, 0)[ends.long() - 1]
+        return torch.diff(totals, prepend=torch.zeros(1)).unsqueeze(1)
+
+
 MLP_TENSORS = f"""
 input [ {{ name: "x" data_type: TYPE_FP32 dims: [ {WIDTH} ] }} ]
 output [ {{ name: "OUTPUT__0" data_type: TYPE_FP32 dims: [ 8 ] }} ]
@@ -63,6 +71,12 @@ sequence_batching {
   control_input [ { name: "start" control [ { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } ] } ]
   state [ { input_name: "total" output_name: "new_total" data_type: TYPE_FP32 dims: [ 1 ] } ]
 }
+"""
+RAGGED = """
+input [ { name: "x" data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true } ]
+output [ { name: "y" data_type: TYPE_FP32 dims: [ 1 ] } ]
+batch_input [ { kind: BATCH_ACCUMULATED_ELEMENT_COUNT target_name: "ends" data_type: TYPE_FP32 source_input: "x" } ]
+dynamic_batching { max_queue_delay_microseconds: 20000 }
 """
 
 
@@ -104,6 +118,7 @@ def torch_server(tmp_path_factory: pytest.TempPathFactory, mlp: Mlp) -> Iterator
     timed = "dynamic_batching { default_queue_policy { default_timeout_microseconds: 1000 } }"
     write(models, "slow_timed", Slow(), SLOW_TENSORS + timed)
     write(models, "sums", Accumulator(), SLOW_TENSORS + SEQUENCES)
+    write(models, "ragged", Sums(), RAGGED)
     log = folder / "server.log"
     command = [program(), "--model-repository", models, "--http-address", "127.0.0.1"]
     with log.open("wb") as output:
@@ -215,6 +230,15 @@ def test_sequences_keep_their_state(torch_server: Server) -> None:
         step(7, 4)
     assert step(7, 5, sequence_start=True, sequence_end=True) == 1005
     assert step("b", 30, sequence_end=True) == 60
+
+
+def test_ragged_requests_share_batches(torch_server: Server) -> None:
+    rows = [np.full((1, length), length) for length in (1, 2, 3, 5, 7, 4, 6, 8)]
+    with ThreadPoolExecutor(len(rows)) as pool:
+        answers = list(pool.map(lambda row: call(torch_server, "ragged", row)[0, 0], rows))
+    assert answers == [length * length for length in (1, 2, 3, 5, 7, 4, 6, 8)]
+    executions = torch_server.metrics()['nv_inference_exec_count{model="ragged",version="1"}']
+    assert executions < len(rows)
 
 
 def test_fifty_loads_and_unloads_leave_nothing(start_server: StartServer, tmp_path: Path) -> None:
