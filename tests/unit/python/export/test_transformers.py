@@ -99,7 +99,8 @@ def test_each_layer_is_that_of_training(trained: Path, case: str, exported: Path
     for name in (name.removesuffix(".weight") for name in source.weights.shapes if "proj" in name):
         weight = source.seen(f"{name}.weight")
         layer = BitLinear.from_linear(plain_linear(weight), source.precision, source.group_size)
-        x = torch.randn(16, weight.shape[1], generator=generator).to(source.dtype)
+        # In a batch, as a model has it: compressed-tensors takes rows of a matrix for one token's.
+        x = torch.randn(2, 8, weight.shape[1], generator=generator).to(source.dtype)
         expected, found = layer(x).double(), model.get_submodule(name)(x).double()
         magnitude = x.double().abs() @ used_weight(weight, source).double().abs().T
         # fp8: the reader rounds its scale and quotient in other places, and a code that flips moves an activation
