@@ -37,4 +37,9 @@ QuantizedActivation quantize_activation(const Tensor& x) {
   return {values.mul(scale).clamp_(-128, 127).round_().to(at::kChar), scale, {}};
 }
 
+Tensor dequantize_activation(const Tensor& codes, const Tensor& scale, at::ScalarType dtype) {
+  const Tensor values = codes.reshape({-1, codes.size(-1)}).to(at::kFloat), by = scale.reshape({-1, 1});
+  return (codes.scalar_type() == at::kChar ? values.div(by) : values.mul(by)).to(dtype);
+}
+
 }  // namespace zeta::ops
