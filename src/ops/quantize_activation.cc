@@ -37,4 +37,8 @@ QuantizedActivation quantize_activation(const Tensor& x) {
   return {values.mul(scale).clamp_(-128, 127).round_().to(at::kChar), scale, {}};
 }
 
+Tensor dequantize_activation(const Tensor& codes, const Tensor& scale, at::ScalarType dtype) {
+  return codes.reshape({-1, codes.size(-1)}).to(at::kFloat).div_(scale.reshape({-1, 1})).to(dtype);
+}
+
 }  // namespace zeta::ops

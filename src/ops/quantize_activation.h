@@ -11,7 +11,12 @@ struct QuantizedActivation {
   at::Tensor sum;    // int32 (tokens), of each row's codes; CPU only
 };
 
+// x̂ as (tokens, features) of dtype from contiguous codes (…, features) and scale (…): codes / scale in fp32,
+// rounded once.
+C10_EXPORT at::Tensor dequantize_activation(const at::Tensor& codes, const at::Tensor& scale,
+                                            at::ScalarType dtype);
+
 // x is (tokens, features ≥ 1) of a floating dtype on any device; evaluated in fp32. Thread-safe.
-QuantizedActivation quantize_activation(const at::Tensor& x);
+C10_EXPORT QuantizedActivation quantize_activation(const at::Tensor& x);
 
 }  // namespace zeta::ops

@@ -5,16 +5,32 @@
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/library.h>
 
+#include <string>
+#include <utility>
+
 #include "src/ops/refuse.h"
 
 namespace zeta::ops {
 
 using at::Tensor;
 
+namespace {
+
+// Every precision that there is; what else depends on one switches over the enum.
+constexpr std::pair<std::string_view, Precision> kPrecisions[] = {
+    {"1.58bit", Precision::kTernary},
+    {"4bit", Precision::kInt4},
+};
+
+}  // namespace
+
 Precision parse_precision(std::string_view name) {
-  if (name == "1.58bit") return Precision::kTernary;
-  if (name == "4bit") return Precision::kInt4;
-  TORCH_CHECK_VALUE(false, "expected precision to be one of '1.58bit', '4bit', got '", name, "'");
+  std::string known;
+  for (const auto& [its_name, precision] : kPrecisions) {
+    if (name == its_name) return precision;
+    known += (known.empty() ? "'" : ", '") + std::string(its_name) + "'";
+  }
+  TORCH_CHECK_VALUE(false, "expected precision to be one of ", known, ", got '", name, "'");
 }
 
 bool is_supported_float(at::ScalarType type) {

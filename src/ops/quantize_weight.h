@@ -24,10 +24,10 @@ namespace zeta::ops {
 enum class Precision { kTernary, kInt4 };
 
 // Throws c10::Error naming the known ones.
-Precision parse_precision(std::string_view name);
+C10_EXPORT Precision parse_precision(std::string_view name);
 
 // Throws c10::Error unless weight can be quantised so. Works on symbolic shapes.
-void check_weight(const at::Tensor& weight, Precision precision, int64_t group_size);
+C10_EXPORT void check_weight(const at::Tensor& weight, Precision precision, int64_t group_size);
 
 // float32, bfloat16, float16 or float64.
 bool is_supported_float(at::ScalarType type);

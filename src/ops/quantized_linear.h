@@ -5,12 +5,19 @@
 
 #include <optional>
 
+#include "src/ops/quantize_activation.h"
 #include "src/ops/quantize_weight.h"
 
 namespace zeta::ops {
 
 // codes · scale, rounded once, to dtype. codes and scale are those of zeta::quantize_weight.
-at::Tensor dequantize_weight(const at::Tensor& codes, const at::Tensor& scale, at::ScalarType dtype);
+C10_EXPORT at::Tensor dequantize_weight(const at::Tensor& codes, const at::Tensor& scale,
+                                        at::ScalarType dtype);
+
+// An int8 activation times a ternary weight, as quantized_linear computes it; in dtype.
+C10_EXPORT at::Tensor ternary_linear(const QuantizedActivation& x, const at::Tensor& codes,
+                                     const at::Tensor& scale, const std::optional<at::Tensor>& bias,
+                                     at::ScalarType dtype);
 
 // x (tokens, in_features) times the weight of codes and scale, plus bias (out_features); in x's dtype.
 // Ternary activations are quantised to int8; where the matrix product sums in fp32, as ATen's do, it is exact
