@@ -46,6 +46,21 @@ __device__ inline void to_floats(const RawEight& raw, Dtype dtype, float (&out)[
   }
 }
 
+// The greatest magnitude, or NaN. Bits of |v| have, as integers, the order of the numbers, and NaN above all.
+__device__ inline float greatest(const RawEight& raw, Dtype dtype) {
+  constexpr uint32_t kPair = 0x7fff7fff, kWord = 0x7fffffff;
+  const uint4 &a = raw.low, &b = raw.high;
+  if (dtype == Dtype::kFloat) {
+    const uint32_t low = max(max(a.x & kWord, a.y & kWord), max(a.z & kWord, a.w & kWord));
+    const uint32_t high = max(max(b.x & kWord, b.y & kWord), max(b.z & kWord, b.w & kWord));
+    return __uint_as_float(max(low, high));
+  }
+  const uint32_t two = __vmaxu2(__vmaxu2(a.x & kPair, a.y & kPair), __vmaxu2(a.z & kPair, a.w & kPair));
+  const auto one = static_cast<uint16_t>(max(two & 0xffff, two >> 16));
+  return dtype == Dtype::kHalf ? __half2float(__ushort_as_half(one))
+                               : __bfloat162float(__ushort_as_bfloat16(one));
+}
+
 template <typename T>
 __device__ inline uint32_t pack_pair(float a, float b) {
   const T pair[2] = {from_float<T>(a), from_float<T>(b)};

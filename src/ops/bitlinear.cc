@@ -8,6 +8,7 @@
 #include "src/ops/bitlinear_check.h"
 #include "src/ops/linear_shape.h"
 #include "src/ops/quantize_activation.h"
+#include "src/ops/quantize_fp8.h"
 #include "src/ops/quantize_weight.h"
 #include "src/ops/quantized_linear.h"
 
@@ -76,13 +77,17 @@ std::tuple<Tensor, Tensor, Tensor> backward_meta(const Tensor& grad_out, const T
           output_mask[2] ? empty({weight.sym_size(0)}, weight) : none()};
 }
 
+QuantizedActivation quantize(const Tensor& rows, Precision precision) {
+  return precision == Precision::kFp8 ? quantize_fp8_activation(rows) : quantize_activation(rows);
+}
+
 // x̂ in the dtype that x had, from x or from the codes that the forward kept of it.
 Tensor activation_used(const Tensor& x, const OptionalTensor& x_scale, Precision precision,
                        at::ScalarType dtype) {
   if (x_scale) return dequantize_activation(x, *x_scale, dtype);
   const Tensor rows = x.reshape({-1, x.size(-1)});
   if (!activation_codes(precision)) return rows;
-  const auto q = quantize_activation(rows);
+  const auto q = quantize(rows, precision);
   return dequantize_activation(q.codes, q.scale, dtype);
 }
 
@@ -105,8 +110,8 @@ std::tuple<Tensor, Tensor, Tensor> bitlinear_forward_aten(const Tensor& x, const
             at::empty({0}, x.options().dtype(at::kFloat))};
   }
   const auto [codes, scale] = quantize_weight(weight, name, group_size);
-  const auto q = quantize_activation(x.reshape({-1, weight.size(1)}));
-  const Tensor y = ternary_linear(q, codes, scale, bias, x.scalar_type());
+  const auto q = quantize(x.reshape({-1, weight.size(1)}), precision);
+  const Tensor y = codes_linear(q, codes, scale, bias, x.scalar_type());
   return {y.view_symint(linear_output_sizes(x, weight.size(0))), q.codes.contiguous().view(x.sizes()),
           q.scale.view(x.sizes().slice(0, x.dim() - 1))};
 }

@@ -13,6 +13,8 @@ std::optional<at::ScalarType> activation_codes(Precision precision) {
       return at::kChar;
     case Precision::kInt4:
       return {};
+    case Precision::kFp8:
+      return at::kFloat8_e4m3fn;
   }
   return {};
 }

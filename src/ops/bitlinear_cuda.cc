@@ -24,23 +24,34 @@ Tensor rows_of(const Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 // With zeros at the ends, up to multiples of what the products take.
 Tensor padded(const Tensor& codes, int64_t rows, int64_t columns) {
   const int64_t more_rows = -codes.size(0) & (rows - 1), more_columns = -codes.size(1) & (columns - 1);
-  return more_rows + more_columns == 0 ? codes : at::constant_pad_nd(codes, {0, more_columns, 0, more_rows});
+  if (more_rows + more_columns == 0) return codes;
+  if (codes.scalar_type() == at::kFloat8_e4m3fn) return padded(codes.view(at::kByte), rows, columns);
+  return at::constant_pad_nd(codes, {0, more_columns, 0, more_rows});
 }
 
 // y (tokens, out_features) of x's codes.
 Tensor multiply(const QuantizedActivation& x, const QuantizedWeight& weight, const OptionalTensor& bias,
                 at::ScalarType dtype) {
   if (at::cuda::getCurrentDeviceProperties()->major != 9)
-    return ternary_linear(x, weight.codes, weight.scale, bias, dtype);
+    return codes_linear(x, weight.codes, weight.scale, bias, dtype);
+  const bool fp8 = x.codes.scalar_type() == at::kFloat8_e4m3fn;
   const int64_t out_features = weight.codes.size(0);
   const Tensor a = padded(x.codes, 1, 16), b = padded(weight.codes, 8, 16);
+  const Tensor scale = fp8 ? padded(weight.scale, 8, 1) : weight.scale;
   Tensor offset, y = at::empty({a.size(0), b.size(0)}, x.scale.options().dtype(dtype));
   if (bias) offset = padded(bias->contiguous().unsqueeze(1), 8, 1);
-  C10_CUDA_CHECK(cuda::scaled_product_int8(
-      {a.const_data_ptr(), b.const_data_ptr(), x.scale.const_data_ptr<float>(),
-       weight.scale.const_data_ptr<float>(), bias ? cuda_values(offset) : cuda::Values{}, cuda_output(y),
-       y.size(0), y.size(1), a.size(1)},
-      at::cuda::getCurrentCUDAStream()));
+  const cuda::ScaledProduct product = {a.const_data_ptr(),
+                                       b.const_data_ptr(),
+                                       x.scale.const_data_ptr<float>(),
+                                       scale.const_data_ptr<float>(),
+                                       bias ? cuda_values(offset) : cuda::Values{},
+                                       cuda_output(y),
+                                       y.size(0),
+                                       y.size(1),
+                                       a.size(1)};
+  const auto stream = at::cuda::getCurrentCUDAStream();
+  C10_CUDA_CHECK(fp8 ? cuda::scaled_product_fp8(product, stream)
+                     : cuda::scaled_product_int8(product, stream));
   return y.size(1) == out_features ? y : y.narrow(1, 0, out_features).contiguous();
 }
 
@@ -56,7 +67,7 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& x, const Tensor& weight
     return {y.view_symint(linear_output_sizes(x, weight.size(0))),
             at::empty({0}, x.options().dtype(at::kChar)), at::empty({0}, x.options().dtype(at::kFloat))};
   }
-  const auto q = quantize_activation_cuda(rows_of(x));
+  const auto q = quantize_activation_cuda(rows_of(x), *activation_codes(precision));
   const Tensor y = multiply(q, quantize_weight_cuda(weight, precision, group_size), bias, dtype);
   return {y.view_symint(linear_output_sizes(x, weight.size(0))), q.codes.view(x.sizes()),
           q.scale.view(x.sizes().slice(0, static_cast<size_t>(x.dim()) - 1))};
@@ -70,8 +81,9 @@ Tensor inference(const Tensor& x, const Tensor& weight, const OptionalTensor& bi
 Tensor activation_used(const Tensor& x, const OptionalTensor& x_scale, Precision precision,
                        at::ScalarType dtype) {
   if (x_scale) return dequantize_activation_cuda(x, *x_scale, dtype);
-  if (!activation_codes(precision)) return rows_of(x);
-  const auto q = quantize_activation_cuda(rows_of(x));
+  const auto codes = activation_codes(precision);
+  if (!codes) return rows_of(x);
+  const auto q = quantize_activation_cuda(rows_of(x), *codes);
   return dequantize_activation_cuda(q.codes, q.scale, dtype);
 }
 

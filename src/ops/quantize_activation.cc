@@ -38,7 +38,8 @@ QuantizedActivation quantize_activation(const Tensor& x) {
 }
 
 Tensor dequantize_activation(const Tensor& codes, const Tensor& scale, at::ScalarType dtype) {
-  return codes.reshape({-1, codes.size(-1)}).to(at::kFloat).div_(scale.reshape({-1, 1})).to(dtype);
+  const Tensor values = codes.reshape({-1, codes.size(-1)}).to(at::kFloat), by = scale.reshape({-1, 1});
+  return (codes.scalar_type() == at::kChar ? values.div(by) : values.mul(by)).to(dtype);
 }
 
 }  // namespace zeta::ops

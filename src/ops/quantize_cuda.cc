@@ -15,7 +15,7 @@ namespace {
 using at::Tensor;
 
 struct WeightOutputs {
-  int8_t* codes = nullptr;
+  void* codes = nullptr;
   float* scale = nullptr;
   cuda::Output used;
 };
@@ -24,17 +24,22 @@ void run(const Tensor& weight, Precision precision, int64_t group_size, const We
   const c10::cuda::CUDAGuard guard(weight.device());
   const auto stream = at::cuda::getCurrentCUDAStream();
   const Tensor w = aligned(weight.scalar_type() == at::kDouble ? weight.to(at::kFloat) : weight);
+  const cuda::Values values = cuda_values(w);
   switch (precision) {
     case Precision::kTernary: {
       const Tensor workspace = at::empty({cuda::kTernaryWorkspace}, w.options().dtype(at::kByte));
-      C10_CUDA_CHECK(cuda::quantize_ternary(cuda_values(w), w.numel(), cuda_dtype(weight.scalar_type()),
-                                            to.codes, to.scale, to.used, workspace.mutable_data_ptr(),
-                                            stream));
+      C10_CUDA_CHECK(cuda::quantize_ternary(values, w.numel(), cuda_dtype(weight.scalar_type()),
+                                            static_cast<int8_t*>(to.codes), to.scale, to.used,
+                                            workspace.mutable_data_ptr(), stream));
       return;
     }
     case Precision::kInt4:
-      C10_CUDA_CHECK(
-          cuda::quantize_int4(cuda_values(w), w.numel(), group_size, to.codes, to.scale, to.used, stream));
+      C10_CUDA_CHECK(cuda::quantize_int4(values, w.numel(), group_size, static_cast<int8_t*>(to.codes),
+                                         to.scale, to.used, stream));
+      return;
+    case Precision::kFp8:
+      C10_CUDA_CHECK(cuda::quantize_fp8(values, w.size(0), w.size(1), /*round_scale=*/true,
+                                        static_cast<uint8_t*>(to.codes), to.scale, to.used, stream));
       return;
   }
 }
@@ -49,13 +54,10 @@ std::tuple<Tensor, Tensor> forward(const Tensor& weight, std::string_view name, 
 }  // namespace
 
 QuantizedWeight quantize_weight_cuda(const Tensor& weight, Precision precision, int64_t group_size) {
-  const auto options = weight.options().dtype(at::kFloat);
-  QuantizedWeight q{at::empty(weight.sizes(), weight.options().dtype(at::kChar)),
-                    precision == Precision::kTernary
-                        ? at::empty({1}, options)
-                        : at::empty({weight.size(0), weight.size(1) / group_size}, options)};
-  run(weight, precision, group_size,
-      {q.codes.mutable_data_ptr<int8_t>(), q.scale.mutable_data_ptr<float>(), {}});
+  const auto options = weight.options();
+  QuantizedWeight q{at::empty(weight.sizes(), options.dtype(weight_codes(precision))),
+                    at::empty_symint(scale_sizes(weight, precision, group_size), options.dtype(at::kFloat))};
+  run(weight, precision, group_size, {q.codes.mutable_data_ptr(), q.scale.mutable_data_ptr<float>(), {}});
   return q;
 }
 
@@ -65,25 +67,35 @@ Tensor weight_used_cuda(const Tensor& weight, Precision precision, int64_t group
   return used;
 }
 
-QuantizedActivation quantize_activation_cuda(const Tensor& x) {
+QuantizedActivation quantize_activation_cuda(const Tensor& x, at::ScalarType type) {
   const c10::cuda::CUDAGuard guard(x.device());
+  const auto stream = at::cuda::getCurrentCUDAStream();
   const Tensor rows = aligned(x);
-  QuantizedActivation q{at::empty(x.sizes(), x.options().dtype(at::kChar)),
-                        at::empty({x.size(0), 1}, x.options().dtype(at::kFloat)),
-                        {}};
-  C10_CUDA_CHECK(
-      cuda::quantize_activation(cuda_values(rows), x.size(0), x.size(1), q.codes.mutable_data_ptr<int8_t>(),
-                                q.scale.mutable_data_ptr<float>(), at::cuda::getCurrentCUDAStream()));
+  const QuantizedActivation q{at::empty(x.sizes(), x.options().dtype(type)),
+                              at::empty({x.size(0), 1}, x.options().dtype(at::kFloat)),
+                              {}};
+  void* const codes = q.codes.mutable_data_ptr();
+  auto* const scale = q.scale.mutable_data_ptr<float>();
+  C10_CUDA_CHECK(type == at::kChar
+                     ? cuda::quantize_activation(cuda_values(rows), x.size(0), x.size(1),
+                                                 static_cast<int8_t*>(codes), scale, stream)
+                     : cuda::quantize_fp8(cuda_values(rows), x.size(0), x.size(1), /*round_scale=*/false,
+                                          static_cast<uint8_t*>(codes), scale, {}, stream));
   return q;
 }
 
 Tensor dequantize_activation_cuda(const Tensor& codes, const Tensor& scale, at::ScalarType dtype) {
   const c10::cuda::CUDAGuard guard(codes.device());
+  const auto stream = at::cuda::getCurrentCUDAStream();
   const Tensor rows = aligned(codes.reshape({-1, codes.size(-1)})), scales = scale.contiguous();
+  const void* const from = rows.const_data_ptr();
+  const auto* const by = scales.const_data_ptr<float>();
   Tensor used = at::empty(rows.sizes(), rows.options().dtype(dtype));
-  C10_CUDA_CHECK(cuda::dequantize_activation(rows.const_data_ptr<int8_t>(), scales.const_data_ptr<float>(),
-                                             rows.size(0), rows.size(1), cuda_output(used),
-                                             at::cuda::getCurrentCUDAStream()));
+  C10_CUDA_CHECK(codes.scalar_type() == at::kChar
+                     ? cuda::dequantize_activation(static_cast<const int8_t*>(from), by, rows.size(0),
+                                                   rows.size(1), cuda_output(used), stream)
+                     : cuda::dequantize_fp8(static_cast<const uint8_t*>(from), by, rows.size(0), rows.size(1),
+                                            cuda_output(used), stream));
   return used;
 }
 

@@ -19,8 +19,9 @@ QuantizedWeight quantize_weight_cuda(const at::Tensor& weight, Precision precisi
 at::Tensor weight_used_cuda(const at::Tensor& weight, Precision precision, int64_t group_size,
                             at::ScalarType dtype);
 
-// x (tokens, features) of a 32- or 16-bit dtype; no sums.
-QuantizedActivation quantize_activation_cuda(const at::Tensor& x);
+// x (tokens, features) of a 32- or 16-bit dtype, to codes of `type`: int8, or float8_e4m3fn as quantize_fp8.h
+// has it; no sums.
+QuantizedActivation quantize_activation_cuda(const at::Tensor& x, at::ScalarType type);
 
 // As dequantize_activation, to a 32- or 16-bit dtype.
 at::Tensor dequantize_activation_cuda(const at::Tensor& codes, const at::Tensor& scale, at::ScalarType dtype);

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "src/ops/quantize_fp8.h"
 #include "src/ops/refuse.h"
 
 namespace zeta::ops {
@@ -20,6 +21,7 @@ namespace {
 constexpr std::pair<std::string_view, Precision> kPrecisions[] = {
     {"1.58bit", Precision::kTernary},
     {"4bit", Precision::kInt4},
+    {"fp8", Precision::kFp8},
 };
 
 }  // namespace
@@ -52,6 +54,22 @@ void check_weight(const Tensor& weight, Precision precision, int64_t group_size)
                   weight.sym_size(1), "; choose a group_size that divides it");
 }
 
+at::ScalarType weight_codes(Precision precision) {
+  return precision == Precision::kFp8 ? at::kFloat8_e4m3fn : at::kChar;
+}
+
+c10::SymDimVector scale_sizes(const Tensor& weight, Precision precision, int64_t group_size) {
+  switch (precision) {
+    case Precision::kTernary:
+      return {1};
+    case Precision::kInt4:
+      return {weight.sym_size(0), weight.sym_size(1) / group_size};
+    case Precision::kFp8:
+      break;
+  }
+  return {weight.sym_size(0), 1};
+}
+
 std::tuple<Tensor, Tensor> quantize_weight(const Tensor& weight, std::string_view precision,
                                            int64_t group_size) {
   static const auto op = c10::Dispatcher::singleton()
@@ -65,10 +83,9 @@ namespace {
 std::tuple<Tensor, Tensor> quantize_meta(const Tensor& weight, std::string_view name, int64_t group_size) {
   const Precision precision = parse_precision(name);
   check_weight(weight, precision, group_size);
-  const auto codes = at::empty_symint(weight.sym_sizes(), weight.options().dtype(at::kChar));
-  const auto options = weight.options().dtype(at::kFloat);
-  if (precision == Precision::kTernary) return {codes, at::empty({1}, options)};
-  return {codes, at::empty_symint({weight.sym_size(0), weight.sym_size(1) / group_size}, options)};
+  const auto codes = at::empty_symint(weight.sym_sizes(), weight.options().dtype(weight_codes(precision)));
+  return {codes,
+          at::empty_symint(scale_sizes(weight, precision, group_size), weight.options().dtype(at::kFloat))};
 }
 
 // The formula in ATen, for devices without a kernel of ours.
@@ -76,6 +93,7 @@ std::tuple<Tensor, Tensor> quantize_aten(const Tensor& weight, std::string_view 
   const Precision precision = parse_precision(name);
   check_weight(weight, precision, group_size);
   const Tensor w = weight.to(at::kFloat).contiguous();
+  if (precision == Precision::kFp8) return quantize_fp8_weight(w);
   if (precision == Precision::kTernary) {
     // Summed in float64, as on CPU: codes may not depend on where a weight is quantised.
     const Tensor mean = w.abs().mean(at::kDouble).to(at::kFloat).clamp_min_(1e-5);

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "kernels/cpu/quantize/quantize.h"
+#include "src/ops/quantize_fp8.h"
 #include "src/ops/quantize_weight.h"
 #include "src/ops/rows.h"
 
@@ -26,6 +27,7 @@ Tensor ternary_scale(const Tensor& w) {
 std::tuple<Tensor, Tensor> quantize_cpu(const Tensor& weight, std::string_view name, int64_t group_size) {
   const Precision precision = parse_precision(name);
   check_weight(weight, precision, group_size);
+  if (precision == Precision::kFp8) return quantize_fp8_weight(weight.to(at::kFloat));
   const Tensor w = weight.contiguous();
   const int64_t columns = w.size(1);
   Tensor codes = at::empty(w.sizes(), w.options().dtype(at::kChar));

@@ -19,10 +19,10 @@ __global__ void __launch_bounds__(1024)
   quantize_block<kVector>(x + row * k, 1, k, padded, codes.from_row(row), scratch);
   if (threadIdx.x != 0) return;
   scale[row] = scratch.scale[0];
-  if (sum) sum[row] = scratch.sum(0);
+  sum[row] = scratch.sum(0);
 }
 
-// x (rows, k), scale (rows), sum (rows) or null; kVector and `padded` are quantize_block's.
+// x (rows, k), scale (rows), sum (rows); kVector and `padded` are quantize_block's.
 template <bool kVector, typename T, typename Codes>
 cudaError_t quantize_rows(const T* x, int64_t rows, int k, int padded, const Codes& codes, float* scale,
                           int32_t* sum, const Device& device, cudaStream_t stream) {

@@ -7,28 +7,23 @@
 namespace zeta::cuda {
 namespace {
 
-__device__ float greatest(const float (&v)[8]) {
-  float most = 0;
-#pragma unroll
-  for (int i = 0; i < 8; ++i) most = larger(fabsf(v[i]), most);
-  return most;
-}
-
 __device__ float int4_scale(float most) {
   return __bfloat162float(__float2bfloat16_rn(larger(__fdiv_rn(most, 7.5f), 0x1p-126f)));
 }
 
-// The codes of `v` in place of it.
-__device__ void quantize(const Quotient& quotient, float (&v)[8]) {
+// Quantises a vector of a group and writes what is wanted of it.
+__device__ void write(const RawEight& raw, Dtype dtype, const Quotient& quotient, float scale, int64_t at,
+                      int8_t* codes, const Output& used) {
+  float v[8];
+  EightCodes eight;
+  to_floats(raw, dtype, v);
+  quotient.divide(v);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) v[i] = rintf(fminf(fmaxf(quotient.of(v[i]), -8.0f), 7.0f));
-}
-
-__device__ void write(float (&v)[8], float scale, int64_t at, int8_t* codes, const Output& used) {
-  if (codes) reinterpret_cast<uint2*>(codes)[at] = as_bytes(v);
+  for (int i = 0; i < 8; ++i) eight.set(i, fminf(fmaxf(v[i], -8.0f), 7.0f));
+  if (codes) reinterpret_cast<uint2*>(codes)[at] = eight.bytes();
   if (!used.data) return;
 #pragma unroll
-  for (int i = 0; i < 8; ++i) v[i] *= scale;
+  for (int i = 0; i < 8; ++i) v[i] = eight.value(i) * scale;
   store_eight(used, at, v);
 }
 
@@ -47,15 +42,12 @@ __global__ void __launch_bounds__(kQuantizeThreads)
 #pragma unroll
     for (int j = 0; j < kVectorsUnderWay; ++j) {
       const int64_t at = first + j * stride + threadIdx.x;
-      float v[8];
-      to_floats(raw[j], w.dtype, v);
-      float most = greatest(v);
+      float most = greatest(raw[j], w.dtype);
       for (int d = lanes / 2; d > 0; d /= 2) most = larger(__shfl_xor_sync(~0u, most, d), most);
       if (at >= vectors) continue;
       const float scale = int4_scale(most);
       if (scales && at % lanes == 0) scales[at / lanes] = scale;
-      quantize(Quotient(scale), v);
-      write(v, scale, at, codes, used);
+      write(raw[j], w.dtype, Quotient(scale, most), scale, at, codes, used);
     }
   }
 }
@@ -66,19 +58,16 @@ __global__ void __launch_bounds__(kQuantizeThreads)
   const int lane = threadIdx.x % 32, warps = kQuantizeThreads / 32;
   for (int64_t group = int64_t{blockIdx.x} * warps + threadIdx.x / 32; group < groups;
        group += int64_t{gridDim.x} * warps) {
-    float most = 0, v[8];
-    for (int64_t i = lane; i < length; i += 32) {
-      to_floats(load_eight(w, group * length + i, true), w.dtype, v);
-      most = larger(greatest(v), most);
-    }
+    float most = 0;
+    for (int64_t i = lane; i < length; i += 32)
+      most = larger(greatest(load_eight(w, group * length + i, true), w.dtype), most);
     for (int d = 16; d > 0; d /= 2) most = larger(__shfl_xor_sync(~0u, most, d), most);
     const float scale = int4_scale(most);
     if (scales && lane == 0) scales[group] = scale;
-    const Quotient quotient(scale);
+    const Quotient quotient(scale, most);
     for (int64_t i = lane; i < length; i += 32) {
-      to_floats(load_eight(w, group * length + i, true), w.dtype, v);
-      quantize(quotient, v);
-      write(v, scale, group * length + i, codes, used);
+      const int64_t at = group * length + i;
+      write(load_eight(w, at, true), w.dtype, quotient, scale, at, codes, used);
     }
   }
 }

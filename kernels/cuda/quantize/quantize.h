@@ -39,8 +39,17 @@ cudaError_t quantize_int4(const Values& w, int64_t n, int64_t group_size, int8_t
 cudaError_t quantize_activation(const Values& x, int64_t rows, int64_t columns, int8_t* codes, float* scale,
                                 cudaStream_t stream);
 
+// σ = max(max|x| / 448, 2⁻¹²⁶), rounded to bfloat16 if round_scale, codes = x / σ as e4m3, used = codes · σ,
+// a row at a time, as above. A NaN becomes e4m3's. Bit for bit the CPU's.
+cudaError_t quantize_fp8(const Values& x, int64_t rows, int64_t columns, bool round_scale, uint8_t* codes,
+                         float* scale, const Output& used, cudaStream_t stream);
+
 // used = codes / scale, of quantize_activation.
 cudaError_t dequantize_activation(const int8_t* codes, const float* scale, int64_t rows, int64_t columns,
                                   const Output& used, cudaStream_t stream);
+
+// used = codes · scale, of quantize_fp8.
+cudaError_t dequantize_fp8(const uint8_t* codes, const float* scale, int64_t rows, int64_t columns,
+                           const Output& used, cudaStream_t stream);
 
 }  // namespace zeta::cuda

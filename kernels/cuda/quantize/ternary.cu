@@ -47,7 +47,8 @@ __global__ void __launch_bounds__(kQuantizeThreads) abs_sum_kernel(Values w, int
 
 struct Ternary {
   float scale, inverse;
-  __device__ float code(float w) const { return rintf(fminf(fmaxf(__fmul_rn(w, inverse), -1.0f), 1.0f)); }
+  // Not yet rounded.
+  __device__ float code(float w) const { return fminf(fmaxf(__fmul_rn(w, inverse), -1.0f), 1.0f); }
 };
 
 __device__ Ternary ternary_scale(const double* partial, int64_t n, Dtype master) {
@@ -76,19 +77,20 @@ __global__ void __launch_bounds__(kQuantizeThreads)
       const int64_t at = first + j * stride;
       if (at >= vectors) break;
       float v[8];
+      EightCodes eight;
       to_floats(raw[j], w.dtype, v);
 #pragma unroll
-      for (int i = 0; i < 8; ++i) v[i] = by.code(v[i]);
-      if (codes) reinterpret_cast<uint2*>(codes)[at] = as_bytes(v);
+      for (int i = 0; i < 8; ++i) eight.set(i, by.code(v[i]));
+      if (codes) reinterpret_cast<uint2*>(codes)[at] = eight.bytes();
       if (!used.data) continue;
 #pragma unroll
-      for (int i = 0; i < 8; ++i) v[i] *= by.scale;
+      for (int i = 0; i < 8; ++i) v[i] = eight.value(i) * by.scale;
       store_eight(used, at, v);
     }
   }
   if (thread < n % 8) {
     const int64_t at = 8 * vectors + thread;
-    const float code = by.code(read(w, at));
+    const float code = rintf(by.code(read(w, at)));
     if (codes) codes[at] = static_cast<int8_t>(code);
     if (used.data) store_one(used, at, code * by.scale);
   }

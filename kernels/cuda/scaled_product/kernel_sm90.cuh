@@ -32,7 +32,7 @@ __device__ inline void load_tiles(const ProductParams& p, Stages& stages, int cl
   }
 }
 
-template <class Scaling, typename Sum>
+template <typename T, class Scaling, typename Sum>
 __device__ inline void multiply_tiles(const ProductParams& p, Stages& stages, int cluster, int clusters,
                                       int rank) {
   const int group = threadIdx.x / 128 - 1, thread = threadIdx.x % 128;
@@ -60,11 +60,14 @@ __device__ inline void multiply_tiles(const ProductParams& p, Stages& stages, in
     hopper::wgmma_wait<0>();
     release(before);
     const Tile tile = tile_at(p, index, rank);
-    write_tile<Scaling>(p, tile.row + group * 64, tile.column, acc);
+    if (p.bias.data)
+      write_tile<T, true, Scaling>(p, tile.row + group * 64, tile.column, acc);
+    else
+      write_tile<T, false, Scaling>(p, tile.row + group * 64, tile.column, acc);
   }
 }
 
-template <class Scaling, typename Sum>
+template <typename T, class Scaling, typename Sum>
 __global__ void __launch_bounds__(128 * (1 + kConsumers), 1)
     scaled_product_kernel(const __grid_constant__ ProductParams p) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -84,7 +87,7 @@ __global__ void __launch_bounds__(128 * (1 + kConsumers), 1)
     if (threadIdx.x == 0) load_tiles(p, stages, cluster, clusters, rank);
   } else {
     hopper::claim_registers<232>();
-    multiply_tiles<Scaling, Sum>(p, stages, cluster, clusters, rank);
+    multiply_tiles<T, Scaling, Sum>(p, stages, cluster, clusters, rank);
   }
   __syncwarp();
   hopper::cluster_sync();  // nobody leaves while the other's loads and arrivals are still to come

@@ -20,8 +20,8 @@ bool fits(const ScaledProduct& p) {
          (p.m / 256 + 1) * (p.n / 256 + 1) < kMost && aligned(p.a) && aligned(p.b) && aligned(p.y.data);
 }
 
-template <class Scaling, typename Sum>
-cudaError_t run(const ScaledProduct& product, cudaStream_t stream) {
+template <typename T, class Scaling, typename Sum>
+cudaError_t run_as(const ScaledProduct& product, cudaStream_t stream) {
   if (product.m == 0) return cudaSuccess;
   Device device;
   if (const auto error = current_device(device)) return error;
@@ -35,7 +35,7 @@ cudaError_t run(const ScaledProduct& product, cudaStream_t stream) {
   p.a_scale = product.a_scale;
   p.b_scale = product.b_scale;
   p.bias = product.bias;
-  p.y = product.y;
+  p.y = product.y.data;
   p.m = static_cast<int>(product.m);
   p.n = static_cast<int>(product.n);
   p.k = static_cast<int>(product.k);
@@ -46,13 +46,29 @@ cudaError_t run(const ScaledProduct& product, cudaStream_t stream) {
   how.block = dim3(128 * (1 + kConsumers));
   how.cluster = kPair;
   how.shared = sizeof(Stages) + 1024;
-  return launch(how, stream, scaled_product_kernel<Scaling, Sum>, p);
+  return launch(how, stream, scaled_product_kernel<T, Scaling, Sum>, p);
+}
+
+template <class Scaling, typename Sum>
+cudaError_t run(const ScaledProduct& product, cudaStream_t stream) {
+  switch (product.y.dtype) {
+    case Dtype::kHalf:
+      return run_as<__half, Scaling, Sum>(product, stream);
+    case Dtype::kBFloat16:
+      return run_as<__nv_bfloat16, Scaling, Sum>(product, stream);
+    default:
+      return run_as<float, Scaling, Sum>(product, stream);
+  }
 }
 
 }  // namespace
 
 cudaError_t scaled_product_int8(const ScaledProduct& product, cudaStream_t stream) {
   return run<Int8Scaling, int>(product, stream);
+}
+
+cudaError_t scaled_product_fp8(const ScaledProduct& product, cudaStream_t stream) {
+  return run<Fp8Scaling, float>(product, stream);
 }
 
 }  // namespace zeta::cuda

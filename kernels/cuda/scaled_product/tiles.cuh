@@ -26,7 +26,7 @@ struct ProductParams {
   const float* a_scale;
   const float* b_scale;
   Values bias;
-  Output y;
+  void* y;
   int m, n, k;
   int row_pairs, columns;  // of tiles
 };

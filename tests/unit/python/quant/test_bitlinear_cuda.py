@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from quant_formulas import PRECISIONS, ROUNDOFF, assert_within, exact, normal, weight_codes
+from quant_formulas import PRECISIONS, ROUNDOFF, assert_within, exact, fp8_codes, normal, weight_codes
 from torch import Tensor
 
 from zeta.quant import BitLinear, quantize_weight
@@ -55,6 +55,30 @@ def test_ternary_product_is_exact(shape: tuple[int, int, int], dtype: torch.dtyp
     assert torch.equal(torch.ops.zeta.bitlinear(x, weight, offset, "1.58bit", 128), y)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fp8_codes_and_product(shape: tuple[int, int, int], dtype: torch.dtype, bias: bool) -> None:
+    tokens, n, k = shape
+    x = normal(tokens, k, seed=1, dtype=dtype, device="cuda")
+    weight = normal(n, k, seed=2, scale=0.02, dtype=dtype, device="cuda")
+    offset = normal(n, seed=3, dtype=dtype, device="cuda") if bias else None
+    y, codes, scale = torch.ops.zeta.bitlinear_forward(x, weight, offset, "fp8", 128)
+    expected_codes, expected_scale = fp8_codes(x, rounded=False)
+    assert torch.equal(codes.cpu().float(), expected_codes) and torch.equal(
+        scale.cpu()[:, None], expected_scale
+    )
+    weights, sigma = fp8_codes(weight, rounded=True)
+    actual_weights, actual_sigma = quantize_weight(weight, "fp8")
+    assert torch.equal(actual_weights.cpu().float(), weights) and torch.equal(actual_sigma.cpu(), sigma)
+    used, wide = expected_codes.double() * expected_scale.double(), weights.double() * sigma.double()
+    expected = used @ wide.T + (exact(offset) if offset is not None else 0)
+    # Each of the k / 32 additions errs by 2⁻¹³ of the greatest term or sum; then four roundings.
+    u = ROUNDOFF[dtype]
+    bound = (k / 32 + 1) * 2.0**-13 * (used.abs() @ wide.abs().T) + (u + 4 * 2.0**-24) * expected.abs()
+    assert_within(y, expected, bound + 4 * 2.0**-24 * (used @ wide.T).abs())
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("group_size", [8, 24, 128, 320])
 def test_int4_groups(group_size: int, dtype: torch.dtype) -> None:
@@ -88,13 +112,14 @@ def test_weight_used_is_codes_times_scale(shape: tuple[int, int], precision: str
     x = torch.zeros(len(rows), shape[1], dtype=torch.bfloat16, device="cuda")
     used, *_ = torch.ops.zeta.bitlinear_backward(picks, x, weight, precision, 8, [True, False, False])
     codes, scale = quantize_weight(weight, precision, 8)
-    spread = scale if precision == "1.58bit" else scale.repeat_interleave(8, dim=1)
+    spread = scale if precision == "1.58bit" else scale.repeat_interleave(shape[1] // scale.shape[1], dim=1)
     assert torch.equal(used, (codes.float() * spread).bfloat16()[rows])
 
 
-@pytest.mark.parametrize("features", [16, 39, 4096, 16384])
+@pytest.mark.parametrize("features", [16, 39, 4096, 40000])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_activation_used_is_codes_by_scale(features: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("precision", ["1.58bit", "fp8"])
+def test_activation_used_is_codes_by_scale(precision: str, features: int, dtype: torch.dtype) -> None:
     """The backward's x̂, through a gradient that picks single tokens; rows of zeros and of extreme values too."""
     x = normal(9, features, seed=7, dtype=dtype, device="cuda")
     x[3] = 0
@@ -103,12 +128,13 @@ def test_activation_used_is_codes_by_scale(features: int, dtype: torch.dtype) ->
         x[5] *= 1e-30
     weight = normal(9, features, seed=8, dtype=dtype, device="cuda")
     picks = torch.eye(9, dtype=dtype, device="cuda")
-    _, codes, scale = torch.ops.zeta.bitlinear_forward(x, weight, None, "1.58bit", 8)
+    _, codes, scale = torch.ops.zeta.bitlinear_forward(x, weight, None, precision, 8)
     _, used, _ = torch.ops.zeta.bitlinear_backward(
-        picks, codes, weight, "1.58bit", 8, [False, True, False], scale
+        picks, codes, weight, precision, 8, [False, True, False], scale
     )
-    expected = (codes.cpu().float() / scale.cpu()[:, None]).to(dtype)
-    # A product with a one and zeros is exact but for float32's, which may run in TF32: not by default.
+    values, by = codes.cpu().float(), scale.cpu()[:, None]
+    expected = (values * by if precision == "fp8" else values / by).to(dtype)
+    # A product with a one and zeros is exact; float32's does not run in TF32 unless asked to.
     assert torch.equal(used.cpu(), expected)
 
 
