@@ -55,12 +55,17 @@ __device__ inline void store_pairs(T* y, bool inside, int left, const float2 (&v
   }
 }
 
-// acc as hopper::wgmma leaves it, of 64 rows from first_row on.
+// The first of a thread's two rows among 64 from first_row on; the other is 8 below.
+__device__ inline int own_row(int first_row) {
+  return first_row + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
+}
+
+// acc as hopper::wgmma leaves it, of 64 rows from first_row on; scaling of both own rows.
 template <typename T, bool kBias, class Scaling, typename Sum>
-__device__ void write_tile(const ProductParams& p, int first_row, int first_column, const Sum (&acc)[128]) {
-  const int row = first_row + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
+__device__ void write_tile(const ProductParams& p, int first_row, int first_column,
+                           const Scaling (&scaling)[2], const Sum (&acc)[128]) {
+  const int row = own_row(first_row);
   const bool inside[2] = {row < p.m, row + 8 < p.m};
-  const Scaling scaling[2] = {Scaling(p, inside[0] ? row : 0), Scaling(p, inside[1] ? row + 8 : 0)};
   T* const y = static_cast<T*>(p.y) + int64_t{row} * p.n + first_column;
 #pragma unroll
   for (int i = 0; i < 16; ++i) {  // 16 columns

@@ -42,6 +42,10 @@ __device__ inline void multiply_tiles(const ProductParams& p, Stages& stages, in
   Position at;
   Sum acc[kTileColumns / 2];
   for (int index = cluster; index < p.row_pairs * p.columns; index += clusters) {
+    const Tile tile = tile_at(p, index, rank);
+    const int first_row = tile.row + group * 64, row = own_row(first_row);
+    // Read here, where the products hide how long that takes.
+    const Scaling scaling[2] = {Scaling(p, min(row, p.m - 1)), Scaling(p, min(row + 8, p.m - 1))};
     int before = -1;
     for (int k = 0; k < p.k; k += kTileDepth) {
       stages.full[at.stage].wait(at.parity);
@@ -59,11 +63,10 @@ __device__ inline void multiply_tiles(const ProductParams& p, Stages& stages, in
     }
     hopper::wgmma_wait<0>();
     release(before);
-    const Tile tile = tile_at(p, index, rank);
     if (p.bias.data)
-      write_tile<T, true, Scaling>(p, tile.row + group * 64, tile.column, acc);
+      write_tile<T, true>(p, first_row, tile.column, scaling, acc);
     else
-      write_tile<T, false, Scaling>(p, tile.row + group * 64, tile.column, acc);
+      write_tile<T, false>(p, first_row, tile.column, scaling, acc);
   }
 }
 
