@@ -125,23 +125,23 @@ def test_strided_input(precision: str, device: str) -> None:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_only_asked_gradients_are_computed(precision: str) -> None:
-    layer, x = make(precision), normal(4, IN, seed=8)
+def test_only_asked_gradients_are_computed(precision: str, device: str) -> None:
+    layer, x = make(precision, device=device), normal(4, IN, seed=8, device=device)
     layer.weight.requires_grad_(False)
     layer(x).sum().backward()
     assert layer.weight.grad is None and layer.bias.grad is not None
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_backward_quantises_the_weight_that_is_there_now(precision: str) -> None:
+def test_backward_quantises_the_weight_that_is_there_now(precision: str, device: str) -> None:
     """ZeRO-3 frees `param.data` after the forward and brings it back, elsewhere, before the backward."""
-    layer, x = make(precision), normal(4, IN, seed=9).requires_grad_()
+    layer, x = make(precision, device=device), normal(4, IN, seed=9, device=device).requires_grad_()
     layer(x).sum().backward()
     expected = x.grad.clone()
     x.grad = None
     y = layer(x)
     values = layer.weight.data.clone()
-    layer.weight.data = torch.empty(0)
+    layer.weight.data = torch.empty(0, device=device)
     layer.weight.data = values
     y.sum().backward()
     assert torch.equal(x.grad, expected)
@@ -182,6 +182,17 @@ def test_bad_arguments_are_named() -> None:
         torch.ops.zeta.bitlinear_backward(
             torch.zeros(2, 41), torch.zeros(2, IN), layer.weight.detach(), "1.58bit", 32, [True, True, True]
         )
+    codes, every = torch.zeros(2, IN, dtype=torch.int8), [True, True, True]
+    for x, scale, precision, message in (
+        (codes, torch.zeros(2), "4bit", "expected no x_scale"),
+        (codes, torch.zeros(2), "fp8", "expected x of Float8_e4m3fn, as it comes with x_scale, got Char"),
+        (codes, torch.zeros(3), "1.58bit", "one value a token of x"),
+        (codes, torch.zeros(2).double(), "1.58bit", "x_scale of Float, got Double"),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            torch.ops.zeta.bitlinear_backward(
+                torch.zeros(2, OUT), x, layer.weight.detach(), precision, 32, every, scale
+            )
 
 
 def test_copies_and_state_dict_are_those_of_linear() -> None:
