@@ -41,10 +41,13 @@ void ternary(const Tensor& x, const Tensor& packed, const Tensor& scale, const T
 }
 
 void int4(const Tensor& x, const Tensor& packed, const Tensor& scale, const Tensor& bias, Tensor& out) {
-  const Tensor values = x.to(at::kFloat).contiguous(), scales = scale.contiguous();
+  const bool narrow = x.scalar_type() == at::kBFloat16 && cpu::int4_reads_bfloat16();
+  const Tensor values = (narrow ? x : x.to(at::kFloat)).contiguous(), scales = scale.contiguous();
   const bool wide = scales.scalar_type() == at::kFloat;
   const cpu::Int4Linear args{
-      .x = values.const_data_ptr<float>(),
+      .x = narrow ? nullptr : values.const_data_ptr<float>(),
+      .x_bfloat16 =
+          narrow ? reinterpret_cast<const uint16_t*>(values.const_data_ptr<at::BFloat16>()) : nullptr,
       .packed = reinterpret_cast<const uint32_t*>(packed.const_data_ptr<int32_t>()),
       .scale = wide ? scales.const_data_ptr<float>() : nullptr,
       .scale_bfloat16 =
