@@ -15,65 +15,63 @@ namespace {
 constexpr int64_t kInt4Few = 4;     // rows of activations
 constexpr int64_t kInt4Words = 16;  // of a vector: 128 columns
 
-// The scales of a vector's words, from the scales of a row.
-class Int4ScaleLanes {
- public:
-  explicit Int4ScaleLanes(const Int4Linear& args) : args_(args), words_(args.k / 8), span_(args.group_size / 8) {
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    if (kInt4Words % span_ == 0)
-      order_ = _mm512_srl_epi32(lane, _mm_cvtsi32_si128(__builtin_ctz(static_cast<unsigned>(span_))));
-  }
-
-  // Of the 16 words from `word` on; 0 past the row.
-  __m512 at(int64_t row_start, int64_t word) const {
-    if (span_ % kInt4Words == 0) return _mm512_set1_ps(int4_scale_at(args_, row_start + word / span_));
-    if (kInt4Words % span_ == 0) {
-      const int64_t first = word / span_, left = words_ / span_ - first, all = kInt4Words / span_;
-      const auto present = static_cast<__mmask16>((1u << (left < all ? left : all)) - 1);
-      return _mm512_permutexvar_ps(order_, load(row_start + first, present));
-    }
-    alignas(64) float lanes[kInt4Words] = {};
-    for (int64_t i = 0; i < kInt4Words && word + i < words_; ++i)
-      lanes[i] = int4_scale_at(args_, row_start + (word + i) / span_);
-    return _mm512_load_ps(lanes);
-  }
-
- private:
-  __m512 load(int64_t index, __mmask16 present) const {
-    if (args_.scale != nullptr) return _mm512_maskz_loadu_ps(present, args_.scale + index);
-    const __m256i half = _mm256_maskz_loadu_epi16(present, args_.scale_bfloat16 + index);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-  }
-
-  const Int4Linear& args_;
-  int64_t words_, span_;  // of a row; of a group
-  __m512i order_ = _mm512_setzero_si512();
+// Which of a row's words and scales a vector needs: the same for every row, so that no row divides.
+struct Int4Vector {
+  __m512i order;  // of the scales loaded, for each word
+  int64_t first;  // scale
+  __mmask16 scales, words;
 };
 
-template <typename Arithmetic, int Rows>
-void int4_few_columns(const Int4Linear& args, const typename Arithmetic::Element* x, int64_t begin, int64_t end) {
-  constexpr int64_t kBlock = 8 * kInt4Words;
+void int4_vectors(const Int4Linear& args, Int4Vector* to) {
+  const int64_t words = args.k / 8, span = args.group_size / 8;
+  for (int64_t word = 0; word < words; word += kInt4Words, ++to) {
+    const int64_t count = words - word < kInt4Words ? words - word : kInt4Words;
+    alignas(64) int32_t order[kInt4Words] = {};
+    to->first = word / span;
+    for (int64_t i = 0; i < count; ++i) order[i] = static_cast<int32_t>((word + i) / span - to->first);
+    to->order = _mm512_load_si512(order);
+    to->scales = static_cast<__mmask16>((2u << order[count - 1]) - 1);
+    to->words = static_cast<__mmask16>((1u << count) - 1);
+  }
+}
+
+// Uniform: groups are whole vectors.
+template <bool Uniform>
+__m512 int4_scales(const Int4Linear& args, int64_t row, const Int4Vector& vector) {
+  const int64_t at = row + vector.first;
+  if constexpr (Uniform) {
+    if (args.scale != nullptr) return _mm512_set1_ps(args.scale[at]);
+    const __m512i both = _mm512_set1_epi16(static_cast<int16_t>(args.scale_bfloat16[at]));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
+  }
+  if (args.scale != nullptr)
+    return _mm512_permutexvar_ps(vector.order, _mm512_maskz_loadu_ps(vector.scales, args.scale + at));
+  const __m256i half = _mm256_maskz_loadu_epi16(vector.scales, args.scale_bfloat16 + at);
+  const __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+  return _mm512_castsi512_ps(_mm512_permutexvar_epi32(vector.order, wide));
+}
+
+template <typename Arithmetic, int Rows, bool Uniform>
+void int4_few_columns(const Int4Linear& args, const typename Arithmetic::Block* x, const Int4Vector* vectors,
+                      int64_t begin, int64_t end) {
   const int64_t words = args.k / 8, groups = args.k / args.group_size;
-  const int64_t stride = (words + kInt4Words - 1) / kInt4Words * kBlock;
-  const Int4ScaleLanes scales(args);
+  const int64_t count = (words + kInt4Words - 1) / kInt4Words;
   for (int64_t n = begin; n < end; ++n) {
     const uint32_t* packed = args.packed + n * words;
     __m512 total[Rows];
     for (__m512& sum : total) sum = _mm512_setzero_ps();
-    for (int64_t word = 0; word < words; word += kInt4Words) {
-      const int64_t left = words - word;
-      const auto present = static_cast<__mmask16>(left < kInt4Words ? (1u << left) - 1 : 0xffffu);
+    for (int64_t i = 0; i < count; ++i) {
+      const __m512i codes = _mm512_maskz_loadu_epi32(vectors[i].words, packed + i * kInt4Words);
       __m512i weights[Arithmetic::kSteps];
-      Arithmetic::decode(_mm512_maskz_loadu_epi32(present, packed + word), weights);
-      const __m512 scale = scales.at(n * groups, word);
+      Arithmetic::decode_in_place(codes, weights);
+      const __m512 scale = int4_scales<Uniform>(args, n * groups, vectors[i]);
 #pragma GCC unroll 4
       for (int row = 0; row < Rows; ++row) {
-        const auto* from = x + row * stride + word * 8;
-        __m512 sum = _mm512_setzero_ps();
+        const auto& block = x[row * count + i];
+        __m512 sum = _mm512_load_ps(block.offset);
 #pragma GCC unroll 8
-        for (int step = 0; step < Arithmetic::kSteps; ++step) {
-          Arithmetic::add(sum, weights[step], _mm512_load_si512(from + step * (kBlock / Arithmetic::kSteps)));
-        }
+        for (int step = 0; step < Arithmetic::kSteps; ++step)
+          Arithmetic::add(sum, weights[step], _mm512_load_si512(block.x[step]));
         total[row] = _mm512_fmadd_ps(sum, scale, total[row]);
       }
     }
@@ -86,19 +84,22 @@ void int4_few_columns(const Int4Linear& args, const typename Arithmetic::Element
 
 template <typename Arithmetic>
 void int4_few(const Int4Linear& args, int64_t begin, int64_t end) {
-  using Element = typename Arithmetic::Element;
-  constexpr int64_t kBlock = 8 * kInt4Words;
-  const int64_t stride = (args.k + kBlock - 1) / kBlock * kBlock;
-  const Scratch<Element> arranged(args.m * stride);
-  for (int64_t m = 0; m < args.m; ++m) {
-    Element* to = arranged.data + m * stride;
-    for (int64_t k = args.k; k < stride; ++k) to[Arithmetic::place(k)] = 0;
-    for (int64_t k = 0; k < args.k; ++k) to[Arithmetic::place(k)] = Arithmetic::x(args)[m * args.k + k];
+  const int64_t count = (args.k / 8 + kInt4Words - 1) / kInt4Words;
+  const Scratch<typename Arithmetic::Block> x(args.m * count);
+  const int64_t words = args.k / 8;
+  for (int64_t i = 0; i < args.m * count; ++i) {
+    x.data[i] = {};
+    for (int64_t word = i % count * kInt4Words, lane = 0; lane < kInt4Words && word < words; ++word, ++lane)
+      Arithmetic::arrange(Arithmetic::x(args) + i / count * args.k + word * 8, lane, x.data[i]);
   }
-  constexpr decltype(&int4_few_columns<Arithmetic, 1>) kColumns[] = {
-      int4_few_columns<Arithmetic, 1>, int4_few_columns<Arithmetic, 2>, int4_few_columns<Arithmetic, 3>,
-      int4_few_columns<Arithmetic, 4>};
-  kColumns[args.m - 1](args, arranged.data, begin, end);
+  const Scratch<Int4Vector> vectors(count);
+  int4_vectors(args, vectors.data);
+  constexpr decltype(&int4_few_columns<Arithmetic, 1, true>) kColumns[][kInt4Few] = {
+      {int4_few_columns<Arithmetic, 1, false>, int4_few_columns<Arithmetic, 2, false>,
+       int4_few_columns<Arithmetic, 3, false>, int4_few_columns<Arithmetic, 4, false>},
+      {int4_few_columns<Arithmetic, 1, true>, int4_few_columns<Arithmetic, 2, true>,
+       int4_few_columns<Arithmetic, 3, true>, int4_few_columns<Arithmetic, 4, true>}};
+  kColumns[args.group_size % (8 * kInt4Words) == 0][args.m - 1](args, x.data, vectors.data, begin, end);
 }
 
 }  // namespace

@@ -107,8 +107,8 @@ TEST_P(PackedLinear, TernarySumsDoNotOverflow) {
   for (const int64_t m : {1, 6}) check_ternary(GetParam(), m, 4, 200000, 0, 1, true);
 }
 
-// fp32 sums of k products of |x| ≤ X with stored codes ≤ 15 and the offset's 8, scale σ: Higham's bound
-// γ = (k + 16) · 2⁻²⁴ on the sum of magnitudes 23 · Σ|x| · σ.
+// fp32 sums of k products of |x| ≤ X with codes stored as at most 31 and an offset of 24, scale σ: Higham's bound
+// γ = (k + 16) · 2⁻²⁴ on the sum of magnitudes 55 · Σ|x| · σ.
 void check_int4(const Kernels& kernel, int64_t m, int64_t n, int64_t k, int64_t group, int64_t begin,
                 int64_t end, bool bfloat16) {
   std::mt19937 random(static_cast<unsigned>(m * 7919 + n * 31 + k + group));
@@ -150,7 +150,7 @@ void check_int4(const Kernels& kernel, int64_t m, int64_t n, int64_t k, int64_t 
       for (int64_t i = 0; i < k; ++i) {
         const double term = double{x[at(row, k, i)]} * scale[at(column, groups, i / group)];
         dot += term * codes[at(column, k, i)];
-        magnitude += std::abs(term) * 23;
+        magnitude += std::abs(term) * 55;
       }
       ASSERT_NEAR(out[at(row, n, column)], dot, magnitude * static_cast<double>(k + 16) * 0x1p-24)
           << "m=" << row << " n=" << column << " of " << m << "x" << n << "x" << k << " group " << group;
