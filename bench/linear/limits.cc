@@ -53,31 +53,39 @@ __attribute__((target("avx2"))) int64_t read(const char* from, int64_t bytes) {
   return bytes;
 }
 
-// Work a second of all threads together, the best of 8 rounds that they begin together.
+// Work a second of all threads together, from the first that begins to the last that ends; the best of 8 rounds.
 template <typename Work>
 double best(int threads, const Work& work) {
-  std::barrier begin(threads + 1), end(threads + 1);
-  std::vector<int64_t> done(static_cast<size_t>(threads));
-  std::vector<std::jthread> pool;
   constexpr int kRounds = 8;
-  for (int i = 0; i < threads; ++i) {
-    pool.emplace_back([&, i] {
-      for (int round = 0; round < kRounds; ++round) {
-        begin.arrive_and_wait();
-        done[static_cast<size_t>(i)] = work(i);
-        end.arrive_and_wait();
-      }
-    });
+  struct Turn {
+    Clock::time_point begin, end;
+    int64_t done;
+  };
+  std::vector<std::vector<Turn>> turns(static_cast<size_t>(threads), std::vector<Turn>(kRounds));
+  std::barrier together(threads);
+  {
+    std::vector<std::jthread> pool;
+    for (int i = 0; i < threads; ++i) {
+      pool.emplace_back([&, i] {
+        for (Turn& turn : turns[static_cast<size_t>(i)]) {
+          together.arrive_and_wait();
+          turn.begin = Clock::now();
+          turn.done = work(i);
+          turn.end = Clock::now();
+        }
+      });
+    }
   }
   double greatest = 0;
-  for (int round = 0; round < kRounds; ++round) {
-    begin.arrive_and_wait();
-    const auto start = Clock::now();
-    end.arrive_and_wait();
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  for (size_t round = 0; round < kRounds; ++round) {
+    auto begin = turns[0][round].begin, end = turns[0][round].end;
     int64_t sum = 0;
-    for (const int64_t part : done) sum += part;
-    greatest = std::max(greatest, static_cast<double>(sum) / seconds);
+    for (const auto& thread : turns) {
+      begin = std::min(begin, thread[round].begin);
+      end = std::max(end, thread[round].end);
+      sum += thread[round].done;
+    }
+    greatest = std::max(greatest, static_cast<double>(sum) / std::chrono::duration<double>(end - begin).count());
   }
   return greatest;
 }

@@ -36,5 +36,8 @@ void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end);
 namespace avx512_vnni {
 void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end);
 }
+namespace amx {
+void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end);
+}
 
 }  // namespace zeta::cpu

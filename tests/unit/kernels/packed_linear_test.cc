@@ -27,6 +27,7 @@ std::vector<Kernels> kernels() {
   if (isa() >= Isa::kAvx512Vnni) all.push_back({"avx512vnni", avx512_vnni::ternary_linear, avx512::int4_linear});
   if (isa() >= Isa::kAvx512Bf16)
     all.push_back({"avx512bf16", avx512_vnni::ternary_linear, avx512_bf16::int4_linear, true});
+  if (isa() >= Isa::kAmx) all.push_back({"amx", amx::ternary_linear, avx512::int4_linear});
   return all;
 }
 
@@ -90,8 +91,11 @@ void check_ternary(const Kernels& kernel, int64_t m, int64_t n, int64_t k, int64
 }
 
 TEST_P(PackedLinear, TernaryIsExact) {
-  for (const int64_t m : {1, 2, 3, 4, 5, 7, 65}) {
-    for (const int64_t k : {1, 31, 32, 33, 64, 100, 1024, 1055}) check_ternary(GetParam(), m, 28, k, 0, 7, false);
+  for (const int64_t m : {1, 2, 3, 4, 5, 7, 16, 32, 65}) {
+    for (const int64_t k : {1, 31, 32, 33, 64, 100, 1024, 1055}) {
+      check_ternary(GetParam(), m, 28, k, 0, 7, false);
+      if (k <= 100) check_ternary(GetParam(), m, 132, k, 1, 33, false);  // more than a tile of packed rows
+    }
   }
 }
 
@@ -103,8 +107,9 @@ TEST_P(PackedLinear, TernaryWritesOnlyItsRange) {
 }
 
 TEST_P(PackedLinear, TernarySumsDoNotOverflow) {
+  for (const int64_t m : {1, 2, 16}) check_ternary(GetParam(), m, 4, 65536, 0, 1, true);
   for (const int64_t m : {1, 2, 6}) check_ternary(GetParam(), m, 4, 9000, 0, 1, true);
-  for (const int64_t m : {1, 6}) check_ternary(GetParam(), m, 4, 200000, 0, 1, true);
+  for (const int64_t m : {1, 16}) check_ternary(GetParam(), m, 4, 200000, 0, 1, true);
 }
 
 // fp32 sums of k products of |x| ≤ X with codes stored as at most 31 and an offset of 24, scale σ: Higham's bound
