@@ -29,7 +29,7 @@ struct Int4Linear {
 // Computes columns [begin, end) of out.
 void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);
 
-// Whether int4_linear takes activations in bfloat16 on this machine.
+// Whether int4_linear takes activations in bfloat16 on this machine, and gains by it.
 bool int4_reads_bfloat16();
 
 namespace scalar {
