@@ -26,13 +26,10 @@ struct Float32 {
     }
     block.offset[lane] = -8 * sum;
   }
-  static void decode_in_place(__m512i words, __m512i (&steps)[kSteps]) {
-#pragma GCC unroll 8
-    for (unsigned j = 0; j < kSteps; ++j) {
-      const __m512i codes =
-          j < 7 ? _mm512_and_si512(words, _mm512_set1_epi32(15 << 4 * j)) : _mm512_srli_epi32(words, 28);
-      steps[j] = _mm512_castps_si512(_mm512_cvtepi32_ps(codes));
-    }
+  static __m512i decode_in_place(__m512i words, int step) {
+    const __m512i codes =
+        step < 7 ? _mm512_and_si512(words, _mm512_set1_epi32(15 << 4 * step)) : _mm512_srli_epi32(words, 28);
+    return _mm512_castps_si512(_mm512_cvtepi32_ps(codes));
   }
 
   // A permutation looks at the low four bits of an index: it is mask, subtraction and conversion in one.

@@ -40,14 +40,12 @@ struct BFloat16 {
     }
     block.offset[lane] = -24 * sum;
   }
-  static void decode_in_place(__m512i words, __m512i (&steps)[kSteps]) {
-    const __m512i mask = _mm512_set1_epi16(15 << 3), sixteen = _mm512_set1_epi16(0x4180);
-    const __m512i shifted[kSteps] = {_mm512_slli_epi16(words, 3), _mm512_srli_epi16(words, 1),
-                                     _mm512_srli_epi16(words, 5), _mm512_srli_epi16(words, 9)};
+  static __m512i decode_in_place(__m512i words, int step) {
+    const __m512i shifted = step == 0 ? _mm512_slli_epi16(words, 3)
+                                      : _mm512_srli_epi16(words, static_cast<unsigned>(4 * step - 3));
     constexpr int kFirstAndSecondOrThird = 0xea;
-#pragma GCC unroll 4
-    for (int j = 0; j < kSteps; ++j)
-      steps[j] = _mm512_ternarylogic_epi32(shifted[j], mask, sixteen, kFirstAndSecondOrThird);
+    return _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi16(15 << 3), _mm512_set1_epi16(0x4180),
+                                     kFirstAndSecondOrThird);
   }
 
   // Columns 2 j and 2 j + 1 are a step.
