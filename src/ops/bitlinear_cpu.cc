@@ -3,7 +3,10 @@
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
+#include <algorithm>
+
 #include "kernels/cpu/isa.h"
+#include "kernels/cpu/matmul/matmul.h"
 #include "kernels/cpu/quantize/quantize.h"
 #include "src/ops/bitlinear_aten.h"
 #include "src/ops/bitlinear_check.h"
@@ -70,6 +73,29 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& x, const Tensor& weight
           q.scale.view(x.sizes().slice(0, static_cast<size_t>(x.dim()) - 1))};
 }
 
+// a · b; a may be a transposed matrix.
+Tensor product(const Tensor& a, const Tensor& b) {
+  if (a.scalar_type() != at::kFloat || cpu::isa() < cpu::Isa::kAvx512) return at::mm(a, b);
+  const Tensor right = b.contiguous();
+  Tensor c = at::empty({a.size(0), b.size(1)}, a.options());
+  const cpu::MatMul args{.a = a.const_data_ptr<float>(),
+                         .a_row = a.stride(0),
+                         .a_column = a.stride(1),
+                         .b = right.const_data_ptr<float>(),
+                         .b_stride = right.size(1),
+                         .c = c.mutable_data_ptr<float>(),
+                         .m = a.size(0),
+                         .n = b.size(1),
+                         .k = a.size(1)};
+  constexpr int64_t kTile = 32, kWorthAThread = 1 << 17;
+  const int64_t tiles = (args.n + kTile - 1) / kTile;
+  at::parallel_for(0, tiles, std::max<int64_t>(1, kWorthAThread / (args.m * args.k * kTile + 1)),
+                   [&](int64_t begin, int64_t end) {
+                     cpu::avx512::matmul(args, begin * kTile, std::min(end * kTile, args.n));
+                   });
+  return c;
+}
+
 // x̂ in dtype, from the codes that the forward kept or from x.
 Tensor activation_used(const Tensor& x, const OptionalTensor& x_scale, Precision precision,
                        at::ScalarType dtype) {
@@ -101,10 +127,10 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_out, const Tensor
   const Tensor grad = rows_of(grad_out).contiguous();
   Tensor grad_x, grad_weight, grad_bias;
   if (output_mask[0])
-    grad_x = at::mm(grad, use_weight_cpu(weight, precision, group_size, dtype)).view(x.sizes());
+    grad_x = product(grad, use_weight_cpu(weight, precision, group_size, dtype)).view(x.sizes());
   if (output_mask[1]) {
     grad_weight =
-        at::mm(grad.t(), activation_used(x, x_scale, precision, dtype)).to(weight.scalar_type());
+        product(grad.t(), activation_used(x, x_scale, precision, dtype)).to(weight.scalar_type());
   }
   if (output_mask[2]) grad_bias = grad.sum(0, /*keepdim=*/false, weight.scalar_type());
   return {grad_x, grad_weight, grad_bias};

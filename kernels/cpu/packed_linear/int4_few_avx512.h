@@ -7,7 +7,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/packed_linear/int4_scale.h"
-#include "kernels/cpu/packed_linear/scratch.h"
+#include "kernels/cpu/scratch.h"
 
 namespace zeta::cpu {
 namespace {

@@ -8,7 +8,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/packed_linear/int4_scale.h"
-#include "kernels/cpu/packed_linear/scratch.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/packed_linear/transpose_avx512.h"
 
 namespace zeta::cpu {

@@ -7,7 +7,7 @@
 
 #include <cstring>
 
-#include "kernels/cpu/packed_linear/scratch.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/packed_linear/ternary.h"
 #include "kernels/cpu/packed_linear/transpose_avx512.h"
 
