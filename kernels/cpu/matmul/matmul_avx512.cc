@@ -11,7 +11,7 @@
 namespace zeta::cpu::avx512 {
 namespace {
 
-constexpr int64_t kRows = 12, kColumns = 32, kDepth = 256;
+constexpr int64_t kRows = 12, kColumns = 32, kDepth = 512;
 
 // Columns [k, k + depth) of a: a panel [depth][kRows] for every 12 rows, zeros past the last.
 void pack_left(const MatMul& args, int64_t k, int64_t depth, float* to) {
@@ -47,6 +47,10 @@ void multiply(const float* left, const float* right, int64_t depth, float* c, in
   __m512 sum[kRows][2];
 #pragma GCC unroll 12
   for (int64_t row = 0; row < kRows; ++row) sum[row][0] = sum[row][1] = _mm512_setzero_ps();
+  for (int64_t row = 0; add && row < rows; ++row) {  // while k runs, the sums so far come
+    _mm_prefetch(c + row * stride, _MM_HINT_T0);
+    _mm_prefetch(c + row * stride + 16, _MM_HINT_T0);
+  }
   for (int64_t j = 0; j < depth; ++j) {
     const __m512 b0 = _mm512_load_ps(right + j * kColumns), b1 = _mm512_load_ps(right + j * kColumns + 16);
 #pragma GCC unroll 12
