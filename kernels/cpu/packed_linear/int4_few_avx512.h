@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kInt4Few = 4;     // rows of activations
 constexpr int64_t kInt4Words = 16;  // of a vector: 128 columns
-// Words that are asked of memory ahead of use, 16 KiB, into the second cache: four streams a row apart are more
+// Words that are asked of memory ahead of use, 16 KiB, into the second cache: streams a row apart are more
 // than the hardware follows by itself.
 constexpr int64_t kInt4Ahead = 4096;
 
@@ -105,7 +105,7 @@ void int4_few_columns(const Int4Linear& args, const typename Arithmetic::Block* 
 template <typename Arithmetic, int Rows, bool Uniform>
 void int4_few_rows(const Int4Linear& args, const typename Arithmetic::Block* x, const Int4Vector* vectors,
                    int64_t begin, int64_t end) {
-  constexpr int kColumns = Rows == 1 ? 4 : 2;
+  constexpr int kColumns = 2;
   int64_t n = begin;
   for (; n + kColumns <= end; n += kColumns)
     int4_few_columns<Arithmetic, Rows, kColumns, Uniform>(args, x, vectors, n);
