@@ -33,12 +33,12 @@ struct BFloat16 {
     alignas(64) float offset[16];
   };
   static void arrange(const uint16_t* x, int64_t lane, Block& block) {
-    float sum = 0;
+    float sum[2] = {};
     for (int64_t j = 0; j < 8; ++j) {
       block.x[j % 4][2 * lane + j / 4] = x[j];
-      sum += float_from_bits(uint32_t{x[j]} << 16);
+      sum[j % 2] += float_from_bits(uint32_t{x[j]} << 16);
     }
-    block.offset[lane] = -24 * sum;
+    block.offset[lane] = -24 * (sum[0] + sum[1]);
   }
   static __m512i decode_in_place(__m512i words, int step) {
     const __m512i shifted = step == 0 ? _mm512_slli_epi16(words, 3)

@@ -31,7 +31,10 @@ void int4_vectors(const Int4Linear& args, Int4Vector* to) {
     const int64_t count = words - word < kInt4Words ? words - word : kInt4Words;
     alignas(64) int32_t order[kInt4Words] = {};
     to->first = word / span;
-    for (int64_t i = 0; i < count; ++i) order[i] = static_cast<int32_t>((word + i) / span - to->first);
+    for (int64_t i = 0, next = (to->first + 1) * span - word, scale = 0; i < count; ++i) {
+      if (i == next) ++scale, next += span;
+      order[i] = static_cast<int32_t>(scale);
+    }
     to->order = _mm512_load_si512(order);
     to->scales = static_cast<__mmask16>((2u << order[count - 1]) - 1);
     to->words = static_cast<__mmask16>((1u << count) - 1);
