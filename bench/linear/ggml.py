@@ -90,9 +90,7 @@ class Linear:
         weights = self._context(copies)
         tensors = [ggml.new_tensor_2d(weights, TYPES[type], k, n) for _ in range(copies)]
         plain = ggml.backend_cpu_buffer_type()
-        self.buffers.append(
-            ggml.backend_alloc_ctx_tensors_from_buft(weights, relaid[0] if relaid else plain)
-        )
+        self.buffers.append(ggml.backend_alloc_ctx_tensors_from_buft(weights, relaid[0] if relaid else plain))
         for tensor in tensors:
             ggml.backend_tensor_set(tensor, packed.ctypes.data, 0, packed.nbytes)
         work = self._context(4 * copies)
@@ -103,7 +101,12 @@ class Linear:
             ggml.build_forward_expand(self.graph, result)
         self.buffers.append(ggml.backend_alloc_ctx_tensors_from_buft(work, plain))
         ggml.backend_tensor_set(activation, x.ctypes.data, 0, x.nbytes)
-        self.contexts, self.result, self.shape, self.nbytes = (weights, work), results[-1], (m, n), packed.nbytes
+        self.contexts, self.result, self.shape, self.nbytes = (
+            (weights, work),
+            results[-1],
+            (m, n),
+            packed.nbytes,
+        )
 
     def _context(self, tensors: int) -> int:
         return self.ggml.init(_Context(tensors * 1024 + (1 << 20), None, True))

@@ -1,6 +1,7 @@
 // What this machine's cores and memory can do at most, measured: the yardstick of linear.py.
 //
-//   limits THREADS   prints one line of JSON: int8 multiply-add operations a second (vpdpbusd, or vpmaddubsw where
+//   limits THREADS   prints one line of JSON: int8 multiply-add operations a second (vpdpbusd, or vpmaddubsw
+//   where
 //                    there is no VNNI) and bytes a second read from memory, best of 8
 #include <immintrin.h>
 
@@ -26,7 +27,8 @@ __attribute__((target("avx512f,avx512vnni"))) int64_t products_vnni(int64_t roun
         "vpdpbusd %%zmm31, %%zmm30, %%zmm6\n vpdpbusd %%zmm31, %%zmm30, %%zmm7\n"
         "vpdpbusd %%zmm31, %%zmm30, %%zmm8\n vpdpbusd %%zmm31, %%zmm30, %%zmm9\n"
         "vpdpbusd %%zmm31, %%zmm30, %%zmm10\n vpdpbusd %%zmm31, %%zmm30, %%zmm11\n" ::
-            : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+            : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+              "xmm11");
   }
   return rounds * 12 * 64 * 2;
 }
@@ -53,7 +55,8 @@ __attribute__((target("avx2"))) int64_t read(const char* from, int64_t bytes) {
   return bytes;
 }
 
-// Work a second of all threads together, from the first that begins to the last that ends; the best of 8 rounds.
+// Work a second of all threads together, from the first that begins to the last that ends; the best of 8
+// rounds.
 template <typename Work>
 double best(int threads, const Work& work) {
   constexpr int kRounds = 8;
@@ -85,7 +88,8 @@ double best(int threads, const Work& work) {
       end = std::max(end, thread[round].end);
       sum += thread[round].done;
     }
-    greatest = std::max(greatest, static_cast<double>(sum) / std::chrono::duration<double>(end - begin).count());
+    greatest =
+        std::max(greatest, static_cast<double>(sum) / std::chrono::duration<double>(end - begin).count());
   }
   return greatest;
 }

@@ -32,7 +32,8 @@ bool has_f16c() {
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
 }
 
-// Tiles are 8 KiB of state that Linux gives a process only when it asks (5.16 and later), for all its threads.
+// Tiles are 8 KiB of state that Linux gives a process only when it asks (5.16 and later), for all its
+// threads.
 bool may_use_amx() {
   constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM of <asm/prctl.h>

@@ -129,8 +129,7 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_out, const Tensor
   if (output_mask[0])
     grad_x = product(grad, use_weight_cpu(weight, precision, group_size, dtype)).view(x.sizes());
   if (output_mask[1]) {
-    grad_weight =
-        product(grad.t(), activation_used(x, x_scale, precision, dtype)).to(weight.scalar_type());
+    grad_weight = product(grad.t(), activation_used(x, x_scale, precision, dtype)).to(weight.scalar_type());
   }
   if (output_mask[2]) grad_bias = grad.sum(0, /*keepdim=*/false, weight.scalar_type());
   return {grad_x, grad_weight, grad_bias};

@@ -7,8 +7,8 @@
 
 namespace zeta::ops {
 
-// Both give fp32 (tokens, out_features). packed and int4's scale are those of zeta::packed_linear; bias is fp32,
-// contiguous, or undefined.
+// Both give fp32 (tokens, out_features). packed and int4's scale are those of zeta::packed_linear; bias is
+// fp32, contiguous, or undefined.
 at::Tensor ternary_product(const QuantizedActivation& x, const at::Tensor& packed, float scale,
                            const at::Tensor& bias);
 // x is (tokens, in_features) of any floating dtype.

@@ -5,8 +5,8 @@
 // are exact to fp32's rounding and sums are in fp32, where AVX-512 BF16 multiplies bfloat16 too; it takes
 // numbers below 2⁻¹²⁶ as zero.
 //
-// No threads. Calls on disjoint ranges may run side by side. A call allocates a tile, or room for a few rows of
-// activations (std::bad_alloc).
+// No threads. Calls on disjoint ranges may run side by side. A call allocates a tile, or room for a few rows
+// of activations (std::bad_alloc).
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);
 namespace avx2 {
 void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);
 void int4_linear_vector(const Int4Linear& args, int64_t begin, int64_t end);  // m = 1
-}
+}  // namespace avx2
 namespace avx512 {
 void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);
 }

@@ -12,8 +12,8 @@ struct Float32 {
   static const float* x(const Int4Linear& args) { return args.x; }
 
   // Masked where it stands, nibble j < 7 of a word is (code + 8) · 16ʲ, which fp32 holds exactly; so the
-  // activations that meet it are divided by 16ʲ. The last one, which would be the sign, is shifted. The 8 that
-  // is too much is taken back beforehand.
+  // activations that meet it are divided by 16ʲ. The last one, which would be the sign, is shifted. The 8
+  // that is too much is taken back beforehand.
   struct Block {
     alignas(64) float x[kSteps][16];  // lane i belongs to word i
     alignas(64) float offset[16];

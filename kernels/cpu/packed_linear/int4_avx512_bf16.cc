@@ -25,9 +25,9 @@ struct BFloat16 {
 
   static const uint16_t* x(const Int4Linear& args) { return args.x_bfloat16; }
 
-  // Below the exponent of 16, code + 8 is code + 24: a shift and a mask, which run on more of a core's units than
-  // a permutation. The 24 is taken back beforehand. Columns j and j + 4 of a word are a step: they lie in its two
-  // halves at the same place.
+  // Below the exponent of 16, code + 8 is code + 24: a shift and a mask, which run on more of a core's units
+  // than a permutation. The 24 is taken back beforehand. Columns j and j + 4 of a word are a step: they lie
+  // in its two halves at the same place.
   struct Block {
     alignas(64) uint16_t x[kSteps][32];  // lanes 2 i and 2 i + 1 belong to word i
     alignas(64) float offset[16];
@@ -52,7 +52,8 @@ struct BFloat16 {
   static void decode_in_order(__m512i words, __m512i (&steps)[kSteps]) {
 #pragma GCC unroll 4
     for (unsigned j = 0; j < kSteps; ++j) {
-      const __m512i low = _mm512_srli_epi32(words, 8 * j), high = _mm512_slli_epi32(_mm512_srli_epi32(low, 4), 16);
+      const __m512i low = _mm512_srli_epi32(words, 8 * j),
+                    high = _mm512_slli_epi32(_mm512_srli_epi32(low, 4), 16);
       steps[j] = bfloat16_codes(_mm512_mask_blend_epi16(0xaaaaaaaau, low, high));
     }
   }

@@ -57,8 +57,8 @@ __m512 int4_scales(const Int4Linear& args, int64_t row, const Int4Vector& vector
   return _mm512_castsi512_ps(_mm512_permutexvar_epi32(vector.order, wide));
 }
 
-// Columns columns of the output, of Rows rows. Several columns share what is loaded of x, and are as many streams
-// from memory.
+// Columns columns of the output, of Rows rows. Several columns share what is loaded of x, and are as many
+// streams from memory.
 template <typename Arithmetic, int Rows, int Columns, bool Uniform>
 void int4_few_columns(const Int4Linear& args, const typename Arithmetic::Block* x, const Int4Vector* vectors,
                       int64_t n) {

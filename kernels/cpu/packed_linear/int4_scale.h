@@ -1,5 +1,5 @@
-// A group's scale as fp32. Static: files built for different instruction sets include it, and none may lend its
-// machine code to another.
+// A group's scale as fp32. Static: files built for different instruction sets include it, and none may lend
+// its machine code to another.
 #pragma once
 
 #include "kernels/cpu/packed_linear/int4.h"

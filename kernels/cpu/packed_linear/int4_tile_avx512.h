@@ -1,6 +1,6 @@
-// Many rows of activations times 4-bit weights: 32 columns of the output at a time, their weights decoded once
-// into a tile in which a lane is a column, so that nothing is summed across lanes and a group's scale is a
-// vector.
+// Many rows of activations times 4-bit weights: 32 columns of the output at a time, their weights decoded
+// once into a tile in which a lane is a column, so that nothing is summed across lanes and a group's scale is
+// a vector.
 //
 // Arithmetic says how (int4_avx512.cc, int4_avx512_bf16.cc). Static, see int4_scale.h.
 #pragma once
@@ -8,8 +8,8 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/packed_linear/int4_scale.h"
-#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/packed_linear/transpose_avx512.h"
+#include "kernels/cpu/scratch.h"
 
 namespace zeta::cpu {
 namespace {
@@ -40,7 +40,8 @@ void int4_decode(const Int4Linear& args, Int4Tile& tile) {
       for (int64_t i = 0; i < 16; ++i) {
         const int64_t column = half * 16 + i;
         rows[i] = column < tile.columns
-                      ? _mm512_maskz_loadu_epi32(present, args.packed + (tile.n + column) * words + tile.k / 8 + word)
+                      ? _mm512_maskz_loadu_epi32(present,
+                                                 args.packed + (tile.n + column) * words + tile.k / 8 + word)
                       : _mm512_setzero_si512();
       }
       transpose_dwords(rows);
@@ -104,7 +105,8 @@ void int4_tile_rows(const Int4Linear& args, const Int4Tile& tile, int64_t m) {
       float* out = args.out + (m + row) * args.n + column;
       __m512 y = total[row][half];
       if (tile.k > 0) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, out));
-      if (last && args.bias != nullptr) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, args.bias + column));
+      if (last && args.bias != nullptr)
+        y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, args.bias + column));
       _mm512_mask_storeu_ps(out, lanes, y);
     }
   }

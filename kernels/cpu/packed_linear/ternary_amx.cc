@@ -24,8 +24,11 @@ inline void order_memory() { asm volatile("" ::: "memory"); }
 
 struct Buffers {
   explicit Buffers(const TernaryLinear& args)
-      : bytes((args.k + 63) / 64 * 64 * 16), weights(bytes * 4), last(kRows * args.q_stride), sums(4 * kRows * 16) {}
-  const int64_t bytes;      // of a tile of packed rows
+      : bytes((args.k + 63) / 64 * 64 * 16),
+        weights(bytes * 4),
+        last(kRows * args.q_stride),
+        sums(4 * kRows * 16) {}
+  const int64_t bytes;       // of a tile of packed rows
   Scratch<uint8_t> weights;  // masked to 2, 4, 6 and 8 bits
   Scratch<int8_t> last;      // the last activations, with rows of anything after them
   Scratch<int32_t> sums;     // (part, row, lane)
@@ -65,7 +68,8 @@ void multiply(const int8_t* q, int64_t stride, const uint8_t* weights, int64_t b
   _tile_stored(3, sums + (kRows + 16) * 16, 64);
 }
 
-void write(const TernaryLinear& args, int64_t m, int64_t rows, int64_t r, __mmask16 lanes, const int32_t* sums) {
+void write(const TernaryLinear& args, int64_t m, int64_t rows, int64_t r, __mmask16 lanes,
+           const int32_t* sums) {
   for (int64_t row = 0; row < rows; ++row) {
     __m512i below = _mm512_setzero_si512();
     for (int64_t part = 0; part < 4; ++part) {

@@ -7,7 +7,7 @@
 namespace zeta::cpu::avx512_vnni {
 namespace {
 
-constexpr int64_t kFew = 4;         // rows of activations up to which weights are used where they lie
+constexpr int64_t kFew = 4;           // rows of activations up to which weights are used where they lie
 constexpr int64_t kRegisterRows = 6;  // rows of activations that share a vector of weights
 
 struct Parts {
@@ -40,9 +40,12 @@ void few_row(const TernaryLinear& args, int64_t r) {
     if (k < end) step(_mm512_maskz_loadu_epi8(~uint64_t{0} >> (64 - (end - k)), packed + k), k);
     for (int row = 0; row < Rows; ++row) {
       const auto& s = sum[row];
-      const __m512i low = _mm512_add_epi32(_mm512_unpacklo_epi32(s[0], s[1]), _mm512_unpackhi_epi32(s[0], s[1]));
-      const __m512i high = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2], s[3]), _mm512_unpackhi_epi32(s[2], s[3]));
-      const __m512i four = _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+      const __m512i low =
+          _mm512_add_epi32(_mm512_unpacklo_epi32(s[0], s[1]), _mm512_unpackhi_epi32(s[0], s[1]));
+      const __m512i high =
+          _mm512_add_epi32(_mm512_unpacklo_epi32(s[2], s[3]), _mm512_unpackhi_epi32(s[2], s[3]));
+      const __m512i four =
+          _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
       const __m256i two = _mm256_add_epi32(_mm512_castsi512_si256(four), _mm512_extracti64x4_epi64(four, 1));
       const __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
       const __m128i own = _mm_sub_epi32(sums, _mm_slli_si128(sums, 4));
@@ -60,7 +63,8 @@ void few_row(const TernaryLinear& args, int64_t r) {
   }
 }
 
-// _mm512_dpbusd_epi32, but gcc 12 copies a sum that it is given through the intrinsic, and then runs out of registers.
+// _mm512_dpbusd_epi32, but gcc 12 copies a sum that it is given through the intrinsic, and then runs out of
+// registers.
 inline void add_products(__m512i& sum, __m512i weights, __m512i q) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(q));
 }
@@ -86,7 +90,8 @@ void tile_rows(const TernaryLinear& args, const uint8_t* tile, int64_t m, int64_
     for (int row = 0; row < Rows; ++row) {
 #pragma GCC unroll 4
       for (int i = 3; i > 0; --i) {
-        sum[row][i] = _mm512_srai_epi32(_mm512_sub_epi32(sum[row][i], sum[row][i - 1]), 2 * static_cast<unsigned>(i));
+        sum[row][i] =
+            _mm512_srai_epi32(_mm512_sub_epi32(sum[row][i], sum[row][i - 1]), 2 * static_cast<unsigned>(i));
       }
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i)

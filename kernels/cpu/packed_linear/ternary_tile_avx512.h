@@ -7,14 +7,15 @@
 
 #include <cstring>
 
-#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/packed_linear/ternary.h"
 #include "kernels/cpu/packed_linear/transpose_avx512.h"
+#include "kernels/cpu/scratch.h"
 
 namespace zeta::cpu {
 
 constexpr int64_t kTernaryTile = 16;  // packed rows of a tile: a lane each
-// A byte is multiplied whole or masked, never shifted: at most 255 · 128 a column, so this many sums fit an int32.
+// A byte is multiplied whole or masked, never shifted: at most 255 · 128 a column, so this many sums fit an
+// int32.
 constexpr int64_t kTernaryBlock = 65536;
 
 static inline int32_t load_dword(const int8_t* from) {
@@ -25,7 +26,8 @@ static inline int32_t load_dword(const int8_t* from) {
 
 static inline int64_t ternary_steps(int64_t k) { return (k + 63) / 64 * 16; }
 
-// Packed rows [r, r + rows) into steps of 64 bytes, four columns of 16 rows each; zeros past rows and columns.
+// Packed rows [r, r + rows) into steps of 64 bytes, four columns of 16 rows each; zeros past rows and
+// columns.
 static inline void relay_ternary(const TernaryLinear& args, int64_t r, int64_t rows, uint8_t* tile) {
   for (int64_t k = 0; k < args.k; k += 64) {
     const int64_t count = args.k - k < 64 ? args.k - k : 64;

@@ -1,4 +1,5 @@
-// Static: files built for different instruction sets include it, and none may lend its machine code to another.
+// Static: files built for different instruction sets include it, and none may lend its machine code to
+// another.
 #pragma once
 
 #include <immintrin.h>

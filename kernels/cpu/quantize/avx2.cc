@@ -69,7 +69,8 @@ int32_t sum_codes(const int8_t* codes, int64_t n) {
   return sum;
 }
 
-// scaled(values) of n elements, clamped, rounded and times scale: 8 at a time, the rest through a padded vector.
+// scaled(values) of n elements, clamped, rounded and times scale: 8 at a time, the rest through a padded
+// vector.
 template <typename Scaled>
 void write_used(const float* w, int64_t n, float low, float high, float scale, float* out, Scaled scaled) {
   const __m256 lows = _mm256_set1_ps(low), highs = _mm256_set1_ps(high), scales = _mm256_set1_ps(scale);

@@ -37,8 +37,8 @@ void use_int4(const float* w, int64_t n, int64_t group_size, float* out);
 // x as a forward multiplies with it: out[i] = codes[i] / scale.
 void use_activation(const int8_t* codes, int64_t n, float scale, float* out);
 
-// Codes as packed_linear reads them. Ternary: of four rows, `stride` apart, n of each into n bytes. 4-bit: n, a
-// multiple of 8, into n / 8 words.
+// Codes as packed_linear reads them. Ternary: of four rows, `stride` apart, n of each into n bytes. 4-bit: n,
+// a multiple of 8, into n / 8 words.
 void pack_ternary(const int8_t* codes, int64_t stride, int64_t n, uint8_t* packed);
 void pack_int4(const int8_t* codes, int64_t n, uint32_t* packed);
 

@@ -52,7 +52,8 @@ ActivationRow quantize_activation(const float* x, int64_t n, int8_t* codes) {
 }
 
 void use_ternary(const float* w, int64_t n, float inverse_scale, float scale, float* out) {
-  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(round_code(w[i] * inverse_scale, -1, 1)) * scale;
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = static_cast<float>(round_code(w[i] * inverse_scale, -1, 1)) * scale;
 }
 
 void use_int4(const float* w, int64_t n, int64_t group_size, float* out) {

@@ -12,14 +12,17 @@
 namespace zeta::cpu {
 namespace {
 
-size_t index(int64_t row, int64_t stride, int64_t column) { return static_cast<size_t>(row * stride + column); }
+size_t index(int64_t row, int64_t stride, int64_t column) {
+  return static_cast<size_t>(row * stride + column);
+}
 
 // The heap buffers are as long as the interface says and no longer, for AddressSanitizer. Columns outside the
 // range stay as they were. k roundings of products and sums: k · 2⁻²⁴ of the sum of magnitudes.
 void check(int64_t m, int64_t n, int64_t k, bool transposed, int64_t begin, int64_t end) {
   std::mt19937 random(static_cast<unsigned>(m * 7919 + n * 31 + k));
   std::normal_distribution<float> normal;
-  std::vector<float> a(static_cast<size_t>(m * k)), b(static_cast<size_t>(k * n)), c(static_cast<size_t>(m * n), -7);
+  std::vector<float> a(static_cast<size_t>(m * k)), b(static_cast<size_t>(k * n)),
+      c(static_cast<size_t>(m * n), -7);
   for (float& value : a) value = normal(random);
   for (float& value : b) value = normal(random);
   const int64_t row = transposed ? 1 : k, column = transposed ? m : 1;

@@ -24,7 +24,8 @@ struct Kernels {
 std::vector<Kernels> kernels() {
   std::vector<Kernels> all = {{"scalar", scalar::ternary_linear, scalar::int4_linear}};
   if (isa() >= Isa::kAvx2) all.push_back({"avx2", avx2::ternary_linear, avx2::int4_linear});
-  if (isa() >= Isa::kAvx512Vnni) all.push_back({"avx512vnni", avx512_vnni::ternary_linear, avx512::int4_linear});
+  if (isa() >= Isa::kAvx512Vnni)
+    all.push_back({"avx512vnni", avx512_vnni::ternary_linear, avx512::int4_linear});
   if (isa() >= Isa::kAvx512Bf16)
     all.push_back({"avx512bf16", avx512_vnni::ternary_linear, avx512_bf16::int4_linear, true});
   if (isa() >= Isa::kAmx) all.push_back({"amx", amx::ternary_linear, avx512::int4_linear});
@@ -112,8 +113,8 @@ TEST_P(PackedLinear, TernarySumsDoNotOverflow) {
   for (const int64_t m : {1, 16}) check_ternary(GetParam(), m, 4, 200000, 0, 1, true);
 }
 
-// fp32 sums of k products of |x| ≤ X with codes stored as at most 31 and an offset of 24, scale σ: Higham's bound
-// γ = (k + 16) · 2⁻²⁴ on the sum of magnitudes 55 · Σ|x| · σ.
+// fp32 sums of k products of |x| ≤ X with codes stored as at most 31 and an offset of 24, scale σ: Higham's
+// bound γ = (k + 16) · 2⁻²⁴ on the sum of magnitudes 55 · Σ|x| · σ.
 void check_int4(const Kernels& kernel, int64_t m, int64_t n, int64_t k, int64_t group, int64_t begin,
                 int64_t end, bool bfloat16) {
   std::mt19937 random(static_cast<unsigned>(m * 7919 + n * 31 + k + group));
@@ -142,9 +143,10 @@ void check_int4(const Kernels& kernel, int64_t m, int64_t n, int64_t k, int64_t 
     codes[i] = integer(random, -8, 7);
     packed[i / 8] |= static_cast<uint32_t>(codes[i] + 8) << 4 * (i % 8);
   }
-  kernel.int4({kernel.takes_bfloat16 ? nullptr : x.data(), x_bfloat16.data(), packed.data(), bfloat16 ? nullptr : scale.data(), scale_bfloat16.data(), bias.data(),
-               out.data(), m, n, k, group},
-              begin, end);
+  kernel.int4(
+      {kernel.takes_bfloat16 ? nullptr : x.data(), x_bfloat16.data(), packed.data(),
+       bfloat16 ? nullptr : scale.data(), scale_bfloat16.data(), bias.data(), out.data(), m, n, k, group},
+      begin, end);
   for (int64_t row = 0; row < m; ++row) {
     for (int64_t column = 0; column < n; ++column) {
       if (column < begin || column >= end) {

@@ -33,9 +33,9 @@ std::vector<Kernels> kernels() {
                                scalar::quantize_activation, scalar::use_ternary, scalar::use_int4,
                                scalar::use_activation, scalar::pack_ternary, scalar::pack_int4}};
   if (isa() >= Isa::kAvx2) {
-    all.push_back(
-        {"avx2", avx2::abs_sum, avx2::quantize_ternary, avx2::quantize_int4, avx2::quantize_activation,
-         avx2::use_ternary, avx2::use_int4, avx2::use_activation, avx2::pack_ternary, avx2::pack_int4});
+    all.push_back({"avx2", avx2::abs_sum, avx2::quantize_ternary, avx2::quantize_int4,
+                   avx2::quantize_activation, avx2::use_ternary, avx2::use_int4, avx2::use_activation,
+                   avx2::pack_ternary, avx2::pack_int4});
   }
   return all;
 }
@@ -178,14 +178,17 @@ TEST_P(Quantize, CodesArePackedAsTheyAreStored) {
   std::mt19937 random(8);
   for (const int64_t n : {int64_t{8}, int64_t{32}, int64_t{40}, int64_t{296}}) {
     std::vector<int8_t> codes(static_cast<size_t>(4 * (n + 3)));
-    for (int8_t& value : codes) value = static_cast<int8_t>(std::uniform_int_distribution<int>(-1, 1)(random));
+    for (int8_t& value : codes)
+      value = static_cast<int8_t>(std::uniform_int_distribution<int>(-1, 1)(random));
     std::vector<uint8_t> bytes(static_cast<size_t>(n));
     GetParam().pack_ternary(codes.data(), n + 3, n, bytes.data());
     for (size_t i = 0; i < bytes.size(); ++i) {
       for (size_t row = 0; row < 4; ++row)
-        ASSERT_EQ((bytes[i] >> 2 * row & 3) - 1, codes[row * static_cast<size_t>(n + 3) + i]) << n << " at " << i;
+        ASSERT_EQ((bytes[i] >> 2 * row & 3) - 1, codes[row * static_cast<size_t>(n + 3) + i])
+            << n << " at " << i;
     }
-    for (int8_t& value : codes) value = static_cast<int8_t>(std::uniform_int_distribution<int>(-8, 7)(random));
+    for (int8_t& value : codes)
+      value = static_cast<int8_t>(std::uniform_int_distribution<int>(-8, 7)(random));
     std::vector<uint32_t> words(static_cast<size_t>(n / 8));
     GetParam().pack_int4(codes.data(), n, words.data());
     for (size_t i = 0; i < static_cast<size_t>(n); ++i)
