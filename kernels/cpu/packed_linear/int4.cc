@@ -44,8 +44,7 @@ void int4_linear(const Int4Linear& args, int64_t begin, int64_t end) {
 
 }  // namespace scalar
 
-// Not beside AMX: Sapphire Rapids' vdpbf16ps was slower there than fp32 (79 against 128 Gop/s a core, 512
-// rows).
+// Not beside AMX: on the Xeon tried, vdpbf16ps was slower than fp32 (79 against 128 Gop/s a core, 512 rows).
 bool int4_reads_bfloat16() { return isa() == Isa::kAvx512Bf16; }
 
 void int4_linear(const Int4Linear& args, int64_t begin, int64_t end) {
