@@ -11,7 +11,7 @@ namespace {
 using at::Tensor;
 
 QuantizedActivation quantize_cpu(const Tensor& x) {
-  const int64_t tokens = x.size(0), features = x.size(1), stride = (features + 31) / 32 * 32;
+  const int64_t tokens = x.size(0), features = x.size(1), stride = (features + 63) / 64 * 64;
   const Tensor padded = at::empty({tokens, stride}, x.options().dtype(at::kChar));
   padded.narrow(1, features, stride - features).zero_();
   QuantizedActivation result{padded.narrow(1, 0, features),

@@ -7,7 +7,7 @@
 namespace zeta::ops {
 
 struct QuantizedActivation {
-  at::Tensor codes;  // int8 (tokens, features); on CPU rows are padded to a multiple of 32
+  at::Tensor codes;  // int8 (tokens, features); on CPU rows are padded to a multiple of 64
   at::Tensor scale;  // float32 (tokens, 1); int8 codes / scale approximates x
   at::Tensor sum;    // int32 (tokens), of each row's int8 codes; CPU only
 };
