@@ -83,3 +83,13 @@ def test_refuses_what_cannot_be_compiled(tmp_path: Path) -> None:
 
     with pytest.raises(ExportError, match="cannot be compiled as torchscript"):
         export_repository(Other(), {"x": torch.ones(2)}, tmp_path / "other")
+
+
+def test_writes_packages_for_any_batch(tmp_path: Path) -> None:
+    module = Two().eval()
+    out = export_repository(module, INPUTS, tmp_path / "two", format="aoti", max_batch_size=8)
+    assert 'platform: "torch_aoti"' in (out / "config.pbtxt").read_text()
+    package = torch._inductor.aoti_load_package(str(out / "1/model.pt2"))
+    for batch in (1, 8):
+        x = torch.randn(batch, 4)
+        torch.testing.assert_close(package(x, torch.zeros(batch, 3))[0], module.layer(x))
