@@ -1,16 +1,18 @@
 """Zeta's linear layers on a GPU beside torch's, results checked.
 
-    tools/run python bench/gpu/linear.py
+    tools/run python bench/gpu/linear.py [packed] [training]
 
 Packed layers are timed as CUDA graphs over copies of the weight that are larger than the cache together, as in
 a model that is decoded layer by layer. `GB/s` counts the bytes of the weight as it lies in memory; the share
 is of what a copy on this GPU moves. Rivals are torch's bf16 linear, its int4 product (`_weight_int4pack_mm`,
 groups of 128 too) up to 16 tokens, and its fp8 product (`_scaled_mm`, one scale a tensor) from 16 tokens on. A
-training step is forward and backward, all gradients.
+training step is forward and backward, all gradients, once as Python launches it and once as a CUDA graph; `kept`
+is what the layer keeps between the two beside its weight.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import torch
@@ -24,6 +26,8 @@ CACHES = 256 << 20  # bytes, several times the 50 MB of an H100
 GROUP = 128
 SHAPES = [(4096, 4096), (4096, 11008), (8192, 28672)]  # out_features, in_features
 TOKENS = (1, 4, 16, 64, 512, 2048)
+TRAINING_SHAPES = [(1024, 1024), (4096, 4096), (14336, 4096), (4096, 14336), (8192, 8192)]
+PRECISIONS = ("1.58bit", "4bit", "fp8")
 
 
 def packed(format: str, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,37 +92,57 @@ def bench_packed(format: str, shape: tuple[int, int], bandwidth: float) -> None:
         print(line, flush=True)
 
 
-def bench_training(tokens: int, width: int) -> None:
+def kept_bytes(layer: nn.Module, x: Tensor) -> int:
+    """Bytes that the forward keeps for the backward, beside the layer's own."""
+    own = {p.untyped_storage().data_ptr() for p in layer.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+        layer(x)
+    return sum(size for address, size in kept.items() if address not in own)
+
+
+def bench_training(tokens: int, n: int, k: int) -> None:
     torch.manual_seed(0)
     options = {"bias": False, "device": "cuda", "dtype": torch.bfloat16}
-    x = torch.randn(tokens, width, device="cuda", dtype=torch.bfloat16, requires_grad=True)
-    grad = torch.randn_like(x)
-    layers = {
-        "nn.Linear": nn.Linear(width, width, **options),
-        "BitLinear 1.58bit": BitLinear(width, width, precision="1.58bit", **options),
-        "BitLinear 4bit": BitLinear(width, width, precision="4bit", **options),
-    }
+    x = torch.randn(tokens, k, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+    grad = torch.randn(tokens, n, device="cuda", dtype=torch.bfloat16)
+    layers = {"nn.Linear": nn.Linear(k, n, **options)}
+    for precision in PRECISIONS:
+        layers[f"BitLinear {precision}"] = BitLinear(k, n, precision=precision, **options)
     base = None
     for name, layer in layers.items():
-        seconds = event_seconds(lambda: torch.autograd.grad(layer(x), (x, layer.weight), grad))  # noqa: B023
-        base = base or seconds
-        tflops = 6 * tokens * width * width / seconds / 1e12
+
+        def step() -> tuple[Tensor, ...]:
+            return torch.autograd.grad(layer(x), (x, layer.weight), grad)  # noqa: B023
+
+        launched, seconds = event_seconds(step), graph_seconds([step])
+        base = base or (launched, seconds)
+        tflops = 6 * tokens * n * k / seconds / 1e12
         print(
-            f"step {tokens} tokens, width {width}, bf16: {name:18} {seconds * 1e3:7.3f} ms "
-            f"{tflops:6.1f} TFLOP/s  {seconds / base - 1:+.0%}",
+            f"step {tokens} tokens, {n}×{k}, bf16: {name:18} {launched * 1e3:7.3f} ms {launched / base[0] - 1:+6.1%}"
+            f"   graph {seconds * 1e3:7.3f} ms {seconds / base[1] - 1:+6.1%} {tflops:4.0f} TFLOP/s"
+            f"   kept {kept_bytes(layer, x) >> 20:3} MiB",
             flush=True,
         )
 
 
 def main() -> None:
+    parts = sys.argv[1:] or ["packed", "training"]
     bandwidth = copy_bandwidth()
     print(f"{heading()}; a copy moves {bandwidth / 1e9:.0f} GB/s, read and written")
-    with torch.inference_mode():
-        for format in ("int4", "ternary"):
-            for shape in SHAPES:
-                bench_packed(format, shape, bandwidth)
-    for width in (1024, 4096):
-        bench_training(8192, width)
+    if "packed" in parts:
+        with torch.inference_mode():
+            for format in ("int4", "ternary"):
+                for shape in SHAPES:
+                    bench_packed(format, shape, bandwidth)
+    if "training" in parts:
+        for n, k in TRAINING_SHAPES:
+            bench_training(8192, n, k)
 
 
 if __name__ == "__main__":

@@ -1,40 +1,57 @@
-"""Speed of zeta's linear ops beside torch's float32 linear, in one process, results checked.
+"""Speed of zeta's linear ops on CPU, beside llama.cpp and torch's float32, in one process, results checked.
 
-    tools/run chrt -f 1 python bench/linear/linear.py [--threads N]
+    cmake --build build/release --target bench_linear_limits
+    pip install --target FOLDER llama-cpp-python
+    tools/run chrt -f 1 python bench/linear/linear.py [--threads N] [--ggml FOLDER/llama_cpp/lib]
 
 Weights are taken in turn from copies larger than the caches together, as in a model that is decoded layer by
-layer. Every figure is the best of five samples. `packed GB/s` counts packed bytes only; `GOP/s` is 2·M·N·K.
+layer. Samples of the rivals alternate; a line gives the best and, in brackets, the median. `packed GB/s` counts
+packed bytes only; Gop/s is 2·M·N·K; `of limit` is the best against what the cores multiply in int8 and what
+memory gives, measured before by `limits`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import statistics
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from ggml import Ggml, Linear
 from torch import Tensor, nn
 
 from zeta.quant import BitLinear, pack_int4, pack_ternary, quantize_weight
 
 CACHES = 128 << 20  # bytes, more than this machine's last-level cache
+RIVAL = {"ternary": "TQ2_0", "int4": "Q4_0"}
+# (out_features, in_features): those of BitNet-2B-4T, and a larger square
+SHAPES = ((2560, 2560), (6912, 2560), (2560, 6912), (4096, 4096))
+
+Call = Callable[[], object]
 
 
-def best(calls: list[Callable[[], object]], samples: int = 5, seconds: float = 0.1) -> float:
-    """Seconds a call, of the fastest sample; the calls take turns."""
-    for call in calls:
-        call()
-    start = time.perf_counter()
-    calls[0]()
-    rounds = max(1, int(seconds / (time.perf_counter() - start) / len(calls)))
-    fastest = float("inf")
+def measure(rivals: dict[str, tuple[list[Call], int]], samples: int = 5) -> dict[str, tuple[float, float]]:
+    """Best and median seconds a product; each rival's calls do so many products in all, and take turns."""
+    times: dict[str, list[float]] = {name: [] for name in rivals}
+    for calls, _ in rivals.values():
+        for call in calls:
+            call()
     for _ in range(samples):
-        start = time.perf_counter()
-        for _ in range(rounds):
-            for call in calls:
-                call()
-        fastest = min(fastest, (time.perf_counter() - start) / (rounds * len(calls)))
-    return fastest
+        for name, (calls, products) in rivals.items():
+            calls[0]()  # until the threads of the one before have gone to sleep
+            rounds, spent = 0, 0.0
+            start = time.perf_counter()
+            while spent < 0.04:
+                for call in calls:
+                    call()
+                rounds += 1
+                spent = time.perf_counter() - start
+            times[name].append(spent / rounds / products)
+    return {name: (min(all), statistics.median(all)) for name, all in times.items()}
 
 
 def packed(format: str, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -46,29 +63,50 @@ def packed(format: str, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return pack_int4(codes), scale.bfloat16(), codes * scale.repeat_interleave(128, dim=1)
 
 
-def copies(tensor: Tensor) -> list[Tensor]:
-    return [tensor] + [tensor.clone() for _ in range(CACHES // tensor.nbytes)]
+def copies(tensor: Tensor, tokens: int) -> list[Tensor]:
+    """Enough to fill the caches; with many tokens, which read each weight many times, a few."""
+    return [tensor] + [tensor.clone() for _ in range(CACHES // tensor.nbytes if tokens == 1 else 3)]
 
 
-def bench_packed(format: str, width: int, tokens: int) -> None:
+def check(name: str, y: Tensor, expected: Tensor, limit: float) -> None:
+    error = ((y.float() - expected).norm() / expected.norm()).item()
+    if not error < limit:
+        raise SystemExit(f"{name}: relative error {error:.2g}")
+
+
+def bench_packed(
+    format: str, shape: tuple[int, int], tokens: int, dtype: torch.dtype, ggml: Ggml | None, limits: dict
+) -> None:
     torch.manual_seed(0)
-    x = torch.randn(tokens, width)
-    weights, scale, plain = packed(format, torch.randn(width, width) * 0.02)
+    rows, columns = shape
+    x = torch.randn(tokens, columns).to(dtype)
+    weights, scale, plain = packed(format, torch.randn(rows, columns) * 0.02)
     op = torch.ops.zeta.packed_linear
-    ours = best([lambda w=w: op(x, w, scale, None, format, width) for w in copies(weights)])
-    rival = best([lambda w=w: nn.functional.linear(x, w) for w in copies(plain)])
-    expected = nn.functional.linear(x, plain)
-    error = (op(x, weights, scale, None, format, width) - expected).norm() / expected.norm()
-    # Ternary quantises activations to 8 bits: 1 / 127 of the greatest of a row, uniform, is about 1 %.
-    if error > (2e-2 if format == "ternary" else 1e-5):
-        raise SystemExit(f"{format} {width}: relative error {error:.2g}")
-    giga = 2 * tokens * width * width / 1e9
-    print(
-        f"{format:8} M={tokens:<4} {width}×{width}"
-        f"  zeta {ours * 1e3:8.3f} ms {giga / ours:6.1f} GOP/s {weights.nbytes / ours / 1e9:5.1f} packed GB/s"
-        f"   torch fp32 {rival * 1e3:8.3f} ms {giga / rival:6.1f} GOP/s"
-        f"   ×{rival / ours:.2f}   error {error:.1e}"
-    )
+    expected = nn.functional.linear(x.float(), plain)
+    # 8-bit activations: 1 / 127 of the greatest of a row, uniform, is about 1 %. llama.cpp's 4-bit weights have
+    # scales of their own, 32 to each, and are compared with the same weight as floats: 16 levels of ±4σ.
+    exact = 1e-5 if dtype == torch.float32 else 4e-3
+    check("zeta", op(x, weights, scale, None, format, rows), expected, 2e-2 if format == "ternary" else exact)
+    ours = [lambda w=w: op(x, w, scale, None, format, rows) for w in copies(weights, tokens)]
+    floats = [lambda w=w: nn.functional.linear(x.float(), w) for w in copies(plain, tokens)]
+    rivals: dict[str, tuple[list[Call], int]] = {"zeta": (ours, len(ours)), "torch": (floats, len(floats))}
+    theirs = None
+    if ggml is not None:
+        theirs = Linear(ggml, RIVAL[format], plain.numpy(), x.float().numpy(), len(ours))
+        rivals["llama.cpp"] = ([theirs], len(ours))
+    times = measure(rivals)
+    if theirs is not None:
+        check("llama.cpp", torch.from_numpy(theirs.output()), expected, 2e-2 if format == "ternary" else 0.15)
+        theirs.free()
+    best, median = times["zeta"]
+    speed, read = 2 * tokens * rows * columns / best, (weights.nbytes + scale.nbytes) / best
+    line = f"{format:8} {str(dtype)[6:]:8} M={tokens:<4} {rows}×{columns}"
+    line += f"  {best * 1e3:7.3f} ms ({median * 1e3:.3f})  {speed / 1e9:6.1f} Gop/s  {read / 1e9:5.1f} GB/s"
+    line += f"  of limit {speed / limits['int8_ops']:4.0%} {read / limits['read_bytes']:4.0%}"
+    for name in ("llama.cpp", "torch"):
+        if name in times:
+            line += f"   {name} ×{times[name][0] / best:.2f} (×{times[name][1] / median:.2f})"
+    print(line, flush=True)
 
 
 def bench_training(tokens: int, width: int) -> None:
@@ -84,22 +122,35 @@ def bench_training(tokens: int, width: int) -> None:
         layer.zero_grad()
         layer(x).sum().backward()
 
-    times = {name: best([lambda layer=layer: step(layer)]) for name, layer in layers.items()}
-    for name, seconds in times.items():
-        overhead = seconds / times["nn.Linear fp32"] - 1
-        print(f"step  {tokens} tokens, width {width}: {name:18} {seconds * 1e3:7.2f} ms  {overhead:+.0%}")
+    times = measure({name: ([lambda layer=layer: step(layer)], 1) for name, layer in layers.items()}, 15)
+    plain = times["nn.Linear fp32"]
+    for name, (best, median) in times.items():
+        print(
+            f"step  {tokens} tokens, width {width}: {name:18} {best * 1e3:6.2f} ms ({median * 1e3:.2f})"
+            f"  ×{plain[0] / best:.2f} (×{plain[1] / median:.2f})"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    torch.set_num_threads(parser.parse_args().threads)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    parser.add_argument("--ggml", type=Path, help="folder of libggml-base.so and libggml-cpu.so")
+    parser.add_argument("--limits", default="build/release/bin/bench_linear_limits")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    limits = json.loads(subprocess.check_output([arguments.limits, str(arguments.threads)]))
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; limits:", end=" ")
+    print(f"int8 {limits['int8_ops'] / 1e9:.0f} Gop/s, memory {limits['read_bytes'] / 1e9:.1f} GB/s")
+    ggml = Ggml(arguments.ggml, arguments.threads) if arguments.ggml else None
     with torch.inference_mode():
-        for format in ("ternary", "int4"):
-            for width in (2560, 4096):
-                for tokens in (1, 128):
-                    bench_packed(format, width, tokens)
+        for format, dtype in (
+            ("ternary", torch.float32),
+            ("int4", torch.bfloat16),
+            ("int4", torch.float32),
+        ):
+            for tokens in (1, 512):
+                for shape in SHAPES:
+                    bench_packed(format, shape, tokens, dtype, ggml, limits)
     bench_training(512, 1024)
 
 

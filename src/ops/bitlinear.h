@@ -12,9 +12,9 @@
 // the formulas.
 //
 // Gradients are straight through (Bengio et al., arXiv 1308.3432): ∂x = ∂y · Ŵ, ∂weight = ∂yᵀ · x̂, ∂bias = Σ
-// ∂y. The forward keeps x and weight themselves and the backward quantises again, so that a weight may be
-// replaced in between by the same values elsewhere (ZeRO-3). Under autocast x is cast and a float32 weight is
-// not: it is quantised from the values that a checkpoint stores.
+// ∂y. Of x the forward keeps its codes where it is quantised, else x itself; the weight is quantised again in
+// the backward, so that it may be replaced in between by the same values elsewhere (ZeRO-3). Under autocast x
+// is cast and a float32 weight is not: it is quantised from the values that a checkpoint stores.
 //
 // Any device; vmap and double backward are refused by name. Bad arguments throw c10::Error naming the
 // argument, its value and the limit.
@@ -34,10 +34,16 @@ C10_EXPORT at::Tensor bitlinear(const at::Tensor& x, const at::Tensor& weight,
                                 const std::optional<at::Tensor>& bias, std::string_view precision,
                                 int64_t group_size);
 
+// y, and x as the backward reads it: codes of x's shape and a float32 scale for each token, x without its
+// last dimension; both empty under a precision that does not quantise activations. Not differentiable itself.
+C10_EXPORT std::tuple<at::Tensor, at::Tensor, at::Tensor> bitlinear_forward(
+    const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+    std::string_view precision, int64_t group_size);
+
 // The gradients of x, weight and bias (the latter in weight's dtype) that output_mask asks for; others
-// undefined.
+// undefined. With x_scale, x is the codes of bitlinear_forward.
 C10_EXPORT std::tuple<at::Tensor, at::Tensor, at::Tensor> bitlinear_backward(
     const at::Tensor& grad_out, const at::Tensor& x, const at::Tensor& weight, std::string_view precision,
-    int64_t group_size, std::array<bool, 3> output_mask);
+    int64_t group_size, std::array<bool, 3> output_mask, const std::optional<at::Tensor>& x_scale = {});
 
 }  // namespace zeta::ops

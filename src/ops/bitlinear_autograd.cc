@@ -5,6 +5,7 @@
 #include <torch/library.h>
 
 #include "src/ops/bitlinear.h"
+#include "src/ops/bitlinear_check.h"
 #include "src/ops/refuse.h"
 
 namespace zeta::ops {
@@ -20,12 +21,18 @@ class BitLinear : public torch::autograd::Function<BitLinear> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight,
                         const OptionalTensor& bias, std::string_view precision, int64_t group_size) {
-    ctx->save_for_backward({x, weight});
     ctx->saved_data["precision"] = std::string(precision);
     ctx->saved_data["group_size"] = group_size;
     ctx->saved_data["has_bias"] = bias.has_value();
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
-    return bitlinear(x, weight, bias, precision, group_size);
+    // x stays where activations are not quantised; else its codes do, which take less.
+    if (!activation_codes(parse_precision(precision))) {
+      ctx->save_for_backward({x, weight, Tensor()});
+      return bitlinear(x, weight, bias, precision, group_size);
+    }
+    auto [y, codes, scale] = bitlinear_forward(x, weight, bias, precision, group_size);
+    ctx->save_for_backward({codes, weight, scale});
+    return y;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
@@ -33,16 +40,21 @@ class BitLinear : public torch::autograd::Function<BitLinear> {
     const bool bias = ctx->saved_data["has_bias"].toBool();
     const std::array<bool, 3> mask = {ctx->needs_input_grad(0), ctx->needs_input_grad(1),
                                       bias && ctx->needs_input_grad(2)};
+    const OptionalTensor x_scale = saved[2].defined() ? OptionalTensor(saved[2]) : std::nullopt;
     auto [grad_x, grad_weight, grad_bias] =
         bitlinear_backward(grads[0], saved[0], saved[1], ctx->saved_data["precision"].toStringRef(),
-                           ctx->saved_data["group_size"].toInt(), mask);
+                           ctx->saved_data["group_size"].toInt(), mask, x_scale);
     return {grad_x, grad_weight, grad_bias, Tensor(), Tensor()};
   }
 };
 
 Tensor forward_autograd(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
                         std::string_view precision, int64_t group_size) {
-  return BitLinear::apply(x, weight, bias, precision, group_size);
+  const bool gradients = at::GradMode::is_enabled() &&
+                         (x.requires_grad() || weight.requires_grad() || (bias && bias->requires_grad()));
+  if (gradients) return BitLinear::apply(x, weight, bias, precision, group_size);
+  const at::AutoDispatchBelowADInplaceOrView below_autograd;
+  return bitlinear(x, weight, bias, precision, group_size);
 }
 
 template <c10::DeviceType kDevice, c10::DispatchKey kKey>
@@ -60,6 +72,7 @@ Tensor forward_autocast(const Tensor& x, const Tensor& weight, const OptionalTen
 
 TORCH_LIBRARY_IMPL(zeta, Autograd, m) {
   m.impl("bitlinear", zeta::ops::forward_autograd);
+  m.impl("bitlinear_forward", torch::autograd::autogradNotImplementedFallback());
   m.impl("bitlinear_backward", torch::autograd::autogradNotImplementedFallback());
 }
 
@@ -73,5 +86,6 @@ TORCH_LIBRARY_IMPL(zeta, AutocastCUDA, m) {
 
 TORCH_LIBRARY_IMPL(zeta, FuncTorchBatched, m) {
   m.impl("bitlinear", torch::CppFunction::makeFromBoxedFunction<&zeta::ops::refuse_vmap>());
+  m.impl("bitlinear_forward", torch::CppFunction::makeFromBoxedFunction<&zeta::ops::refuse_vmap>());
   m.impl("bitlinear_backward", torch::CppFunction::makeFromBoxedFunction<&zeta::ops::refuse_vmap>());
 }

@@ -2,30 +2,45 @@
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
+#include <algorithm>
+
 #include "kernels/cpu/packed_linear/int4.h"
 #include "kernels/cpu/packed_linear/ternary.h"
 #include "src/ops/linear_shape.h"
 #include "src/ops/packed_linear.h"
+#include "src/ops/packed_linear_cpu.h"
 #include "src/ops/quantize_activation.h"
 
 namespace zeta::ops {
-namespace {
 
 using at::Tensor;
+
+namespace {
 
 const float* data_or_null(const Tensor& tensor) {
   return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr;
 }
 
-// Rows of weights worth a thread of their own, when each costs so many multiplications.
-int64_t grain(int64_t products) {
+// Rows of weights that a kernel takes at once; a thread's share is whole tiles.
+constexpr int64_t kTernaryTile = 16, kInt4Tile = 32;
+
+// body(begin, end) over rows of weights, each of which costs so many multiplications.
+template <typename Body>
+void parallel_tiles(int64_t rows, int64_t tile, int64_t products, const Body& body) {
   constexpr int64_t kWorthAThread = 1 << 17;
-  return std::max<int64_t>(1, kWorthAThread / products);
+  const int64_t tiles = (rows + tile - 1) / tile;
+  at::parallel_for(0, tiles, std::max<int64_t>(1, kWorthAThread / (products * tile)),
+                   [&](int64_t begin, int64_t end) { body(begin * tile, std::min(end * tile, rows)); });
 }
 
-void ternary(const Tensor& x, const Tensor& packed, const Tensor& scale, const Tensor& bias, Tensor& out) {
-  const auto q = quantize_activation(x);
-  const Tensor row_scale = scale.to(at::kFloat).reshape({1, 1}).div(q.scale);
+}  // namespace
+
+Tensor ternary_product(const QuantizedActivation& q, const Tensor& packed, float scale, const Tensor& bias) {
+  Tensor out = at::empty({q.codes.size(0), packed.size(0) * 4}, q.scale.options());
+  if (out.numel() == 0) return out;
+  const Tensor row_scale = at::empty_like(q.scale);
+  for (int64_t row = 0; row < out.size(0); ++row)
+    row_scale.mutable_data_ptr<float>()[row] = scale / q.scale.const_data_ptr<float>()[row];
   const cpu::TernaryLinear args{.q = q.codes.const_data_ptr<int8_t>(),
                                 .q_sum = q.sum.const_data_ptr<int32_t>(),
                                 .row_scale = row_scale.const_data_ptr<float>(),
@@ -36,15 +51,21 @@ void ternary(const Tensor& x, const Tensor& packed, const Tensor& scale, const T
                                 .n = out.size(1),
                                 .k = packed.size(1),
                                 .q_stride = q.codes.stride(0)};
-  at::parallel_for(0, packed.size(0), grain(args.m * args.k * 4),
-                   [&](int64_t begin, int64_t end) { cpu::ternary_linear(args, begin, end); });
+  parallel_tiles(packed.size(0), kTernaryTile, args.m * args.k * 4,
+                 [&](int64_t begin, int64_t end) { cpu::ternary_linear(args, begin, end); });
+  return out;
 }
 
-void int4(const Tensor& x, const Tensor& packed, const Tensor& scale, const Tensor& bias, Tensor& out) {
-  const Tensor values = x.to(at::kFloat).contiguous(), scales = scale.contiguous();
+Tensor int4_product(const Tensor& x, const Tensor& packed, const Tensor& scale, const Tensor& bias) {
+  Tensor out = at::empty({x.size(0), packed.size(0)}, x.options().dtype(at::kFloat));
+  if (out.numel() == 0) return out;
+  const bool narrow = x.scalar_type() == at::kBFloat16 && cpu::int4_reads_bfloat16();
+  const Tensor values = (narrow ? x : x.to(at::kFloat)).contiguous(), scales = scale.contiguous();
   const bool wide = scales.scalar_type() == at::kFloat;
   const cpu::Int4Linear args{
-      .x = values.const_data_ptr<float>(),
+      .x = narrow ? nullptr : values.const_data_ptr<float>(),
+      .x_bfloat16 =
+          narrow ? reinterpret_cast<const uint16_t*>(values.const_data_ptr<at::BFloat16>()) : nullptr,
       .packed = reinterpret_cast<const uint32_t*>(packed.const_data_ptr<int32_t>()),
       .scale = wide ? scales.const_data_ptr<float>() : nullptr,
       .scale_bfloat16 =
@@ -55,17 +76,21 @@ void int4(const Tensor& x, const Tensor& packed, const Tensor& scale, const Tens
       .n = out.size(1),
       .k = packed.size(1) * 8,
       .group_size = packed.size(1) * 8 / scale.size(1)};
-  at::parallel_for(0, args.n, grain(args.m * args.k),
-                   [&](int64_t begin, int64_t end) { cpu::int4_linear(args, begin, end); });
+  parallel_tiles(args.n, kInt4Tile, args.m * args.k,
+                 [&](int64_t begin, int64_t end) { cpu::int4_linear(args, begin, end); });
+  return out;
 }
+
+namespace {
 
 Tensor forward_cpu(const Tensor& x, const Tensor& packed, const Tensor& scale,
                    const std::optional<Tensor>& bias, std::string_view name, c10::SymInt out_features) {
   const PackedFormat format = check_packed_linear(x, packed, scale, bias, name, out_features);
   const Tensor rows = x.reshape({-1, x.size(-1)});
   const Tensor offset = bias ? bias->to(at::kFloat).contiguous() : Tensor();
-  Tensor out = at::empty({rows.size(0), out_features.expect_int()}, x.options().dtype(at::kFloat));
-  if (rows.size(0) > 0) (format == PackedFormat::kTernary ? ternary : int4)(rows, packed, scale, offset, out);
+  const Tensor out = format == PackedFormat::kTernary
+                         ? ternary_product(quantize_activation(rows), packed, scale.item().toFloat(), offset)
+                         : int4_product(rows, packed, scale, offset);
   return out.to(x.scalar_type()).view_symint(linear_output_sizes(x, out_features));
 }
 

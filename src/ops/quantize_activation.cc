@@ -11,7 +11,7 @@ namespace {
 using at::Tensor;
 
 QuantizedActivation quantize_cpu(const Tensor& x) {
-  const int64_t tokens = x.size(0), features = x.size(1), stride = (features + 31) / 32 * 32;
+  const int64_t tokens = x.size(0), features = x.size(1), stride = (features + 63) / 64 * 64;
   const Tensor padded = at::empty({tokens, stride}, x.options().dtype(at::kChar));
   padded.narrow(1, features, stride - features).zero_();
   QuantizedActivation result{padded.narrow(1, 0, features),
@@ -35,6 +35,11 @@ QuantizedActivation quantize_activation(const Tensor& x) {
   const Tensor values = x.to(at::kFloat);
   const Tensor scale = values.abs().amax(-1, /*keepdim=*/true).clamp_min_(1e-5).reciprocal_().mul_(127);
   return {values.mul(scale).clamp_(-128, 127).round_().to(at::kChar), scale, {}};
+}
+
+Tensor dequantize_activation(const Tensor& codes, const Tensor& scale, at::ScalarType dtype) {
+  const Tensor values = codes.reshape({-1, codes.size(-1)}).to(at::kFloat), by = scale.reshape({-1, 1});
+  return (codes.scalar_type() == at::kChar ? values.div(by) : values.mul(by)).to(dtype);
 }
 
 }  // namespace zeta::ops

@@ -5,16 +5,34 @@
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/library.h>
 
+#include <string>
+#include <utility>
+
+#include "src/ops/quantize_fp8.h"
 #include "src/ops/refuse.h"
 
 namespace zeta::ops {
 
 using at::Tensor;
 
+namespace {
+
+// Every precision that there is; what else depends on one switches over the enum.
+constexpr std::pair<std::string_view, Precision> kPrecisions[] = {
+    {"1.58bit", Precision::kTernary},
+    {"4bit", Precision::kInt4},
+    {"fp8", Precision::kFp8},
+};
+
+}  // namespace
+
 Precision parse_precision(std::string_view name) {
-  if (name == "1.58bit") return Precision::kTernary;
-  if (name == "4bit") return Precision::kInt4;
-  TORCH_CHECK_VALUE(false, "expected precision to be one of '1.58bit', '4bit', got '", name, "'");
+  std::string known;
+  for (const auto& [its_name, precision] : kPrecisions) {
+    if (name == its_name) return precision;
+    known += (known.empty() ? "'" : ", '") + std::string(its_name) + "'";
+  }
+  TORCH_CHECK_VALUE(false, "expected precision to be one of ", known, ", got '", name, "'");
 }
 
 bool is_supported_float(at::ScalarType type) {
@@ -36,6 +54,22 @@ void check_weight(const Tensor& weight, Precision precision, int64_t group_size)
                   weight.sym_size(1), "; choose a group_size that divides it");
 }
 
+at::ScalarType weight_codes(Precision precision) {
+  return precision == Precision::kFp8 ? at::kFloat8_e4m3fn : at::kChar;
+}
+
+c10::SymDimVector scale_sizes(const Tensor& weight, Precision precision, int64_t group_size) {
+  switch (precision) {
+    case Precision::kTernary:
+      return {1};
+    case Precision::kInt4:
+      return {weight.sym_size(0), weight.sym_size(1) / group_size};
+    case Precision::kFp8:
+      break;
+  }
+  return {weight.sym_size(0), 1};
+}
+
 std::tuple<Tensor, Tensor> quantize_weight(const Tensor& weight, std::string_view precision,
                                            int64_t group_size) {
   static const auto op = c10::Dispatcher::singleton()
@@ -49,10 +83,9 @@ namespace {
 std::tuple<Tensor, Tensor> quantize_meta(const Tensor& weight, std::string_view name, int64_t group_size) {
   const Precision precision = parse_precision(name);
   check_weight(weight, precision, group_size);
-  const auto codes = at::empty_symint(weight.sym_sizes(), weight.options().dtype(at::kChar));
-  const auto options = weight.options().dtype(at::kFloat);
-  if (precision == Precision::kTernary) return {codes, at::empty({1}, options)};
-  return {codes, at::empty_symint({weight.sym_size(0), weight.sym_size(1) / group_size}, options)};
+  const auto codes = at::empty_symint(weight.sym_sizes(), weight.options().dtype(weight_codes(precision)));
+  return {codes,
+          at::empty_symint(scale_sizes(weight, precision, group_size), weight.options().dtype(at::kFloat))};
 }
 
 // The formula in ATen, for devices without a kernel of ours.
@@ -60,6 +93,7 @@ std::tuple<Tensor, Tensor> quantize_aten(const Tensor& weight, std::string_view 
   const Precision precision = parse_precision(name);
   check_weight(weight, precision, group_size);
   const Tensor w = weight.to(at::kFloat).contiguous();
+  if (precision == Precision::kFp8) return quantize_fp8_weight(w);
   if (precision == Precision::kTernary) {
     // Summed in float64, as on CPU: codes may not depend on where a weight is quantised.
     const Tensor mean = w.abs().mean(at::kDouble).to(at::kFloat).clamp_min_(1e-5);

@@ -1,13 +1,14 @@
 // zeta::quantize_weight: the codes and scales that a quantised layer's forward uses.
 //
 //   weight  (out_features, in_features), both ≥ 1; float32, bfloat16, float16 or float64; evaluated in fp32
-//   codes   int8, shape of weight
+//   codes   int8, or float8_e4m3fn under "fp8"; shape of weight
 //   scale   float32; codes · scale is the weight that the forward multiplies with
 //
 //   precision  codes   scale
 //   1.58bit    −1..1   (1)                                       BitNet b1.58, arXiv 2402.17764
 //   4bit       −8..7   (out_features, in_features / group_size)  group_size a multiple of 8 that divides
 //   in_features
+//   fp8        e4m3   (out_features, 1)
 //
 // The arithmetic is written in docs/design/foundation.md. A weight that is not finite gives a scale that is
 // not. Not differentiable; torch.func.vmap is refused by name. A call with bad arguments throws c10::Error
@@ -15,19 +16,24 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/DimVector.h>
 
 #include <string_view>
 #include <tuple>
 
 namespace zeta::ops {
 
-enum class Precision { kTernary, kInt4 };
+enum class Precision { kTernary, kInt4, kFp8 };
 
 // Throws c10::Error naming the known ones.
-Precision parse_precision(std::string_view name);
+C10_EXPORT Precision parse_precision(std::string_view name);
 
 // Throws c10::Error unless weight can be quantised so. Works on symbolic shapes.
-void check_weight(const at::Tensor& weight, Precision precision, int64_t group_size);
+C10_EXPORT void check_weight(const at::Tensor& weight, Precision precision, int64_t group_size);
+
+// The dtype of codes, and the sizes of scale, that quantize_weight gives. Works on symbolic shapes.
+C10_EXPORT at::ScalarType weight_codes(Precision precision);
+C10_EXPORT c10::SymDimVector scale_sizes(const at::Tensor& weight, Precision precision, int64_t group_size);
 
 // float32, bfloat16, float16 or float64.
 bool is_supported_float(at::ScalarType type);

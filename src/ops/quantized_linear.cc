@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "src/ops/quantize_activation.h"
+#include "src/ops/quantize_fp8.h"
 
 namespace zeta::ops {
 
@@ -15,10 +15,20 @@ Tensor dequantize_weight(const Tensor& codes, const Tensor& scale, at::ScalarTyp
 
 namespace {
 
-Tensor ternary_linear(const Tensor& x, const Tensor& codes, const Tensor& scale,
-                      const std::optional<Tensor>& bias) {
-  const auto dtype = x.scalar_type(), wide = dtype == at::kDouble ? at::kDouble : at::kFloat;
-  const auto q = quantize_activation(x);
+Tensor fp8_linear(const QuantizedActivation& q, const Tensor& codes, const Tensor& scale,
+                  const std::optional<Tensor>& bias, at::ScalarType dtype) {
+  const auto wide = dtype == at::kDouble ? at::kDouble : at::kFloat;
+  Tensor y = at::mm(q.codes.to(wide), codes.to(wide).t()).mul_(q.scale).mul_(scale.t());
+  if (bias) y.add_(*bias);
+  return y.to(dtype);
+}
+
+}  // namespace
+
+Tensor codes_linear(const QuantizedActivation& q, const Tensor& codes, const Tensor& scale,
+                    const std::optional<Tensor>& bias, at::ScalarType dtype) {
+  if (codes.scalar_type() == at::kFloat8_e4m3fn) return fp8_linear(q, codes, scale, bias, dtype);
+  const auto wide = dtype == at::kDouble ? at::kDouble : at::kFloat;
   // Activations enter as q / 128: as exact as q, and no sum leaves float16's range.
   Tensor y = at::mm(q.codes.mul(1.0f / 128).to(dtype), codes.to(dtype).t()).to(wide);
   y.mul_(scale.mul(128).div(q.scale));
@@ -26,11 +36,12 @@ Tensor ternary_linear(const Tensor& x, const Tensor& codes, const Tensor& scale,
   return y.to(dtype);
 }
 
-}  // namespace
-
 Tensor quantized_linear(const Tensor& x, const Tensor& codes, const Tensor& scale,
                         const std::optional<Tensor>& bias, Precision precision) {
-  if (precision == Precision::kTernary) return ternary_linear(x, codes, scale, bias);
+  if (precision == Precision::kTernary)
+    return codes_linear(quantize_activation(x), codes, scale, bias, x.scalar_type());
+  if (precision == Precision::kFp8)
+    return codes_linear(quantize_fp8_activation(x), codes, scale, bias, x.scalar_type());
   const auto dtype = x.scalar_type();
   return at::linear(x, dequantize_weight(codes, scale, dtype),
                     bias ? bias->to(dtype) : std::optional<Tensor>());

@@ -1,11 +1,12 @@
 // 4-bit weights, packed as compressed-tensors' `pack-quantized` stores them, times fp32 activations.
 //
 // An int32 holds eight codes + 8 of consecutive columns, low bits first; `group_size` consecutive columns
-// share a scale. They are read where they lie; several rows of activations share one unpacked tile on the
-// stack. Sums are in fp32.
+// share a scale. They are read where they lie; several rows of activations share one unpacked tile. Products
+// are exact to fp32's rounding and sums are in fp32, where AVX-512 BF16 multiplies bfloat16 too; it takes
+// numbers below 2⁻¹²⁶ as zero.
 //
-// No threads. Calls on disjoint ranges may run side by side. One row of activations is rearranged into a
-// buffer of its own size a call (std::bad_alloc).
+// No threads. Calls on disjoint ranges may run side by side. A call allocates a tile, or room for a few rows
+// of activations (std::bad_alloc).
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@ namespace zeta::cpu {
 
 // out = x · (c · scale)ᵀ + bias
 struct Int4Linear {
-  const float* x;                  // (m, k)
+  const float* x;                  // (m, k), or null:
+  const uint16_t* x_bfloat16;      // then the same as bfloat16, where int4_reads_bfloat16()
   const uint32_t* packed;          // (n, k / 8)
   const float* scale;              // (n, k / group_size), or null:
   const uint16_t* scale_bfloat16;  // then the same as bfloat16
@@ -27,11 +29,21 @@ struct Int4Linear {
 // Computes columns [begin, end) of out.
 void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);
 
+// Whether int4_linear takes activations in bfloat16 on this machine, and gains by it.
+bool int4_reads_bfloat16();
+
 namespace scalar {
 void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);
 }
 namespace avx2 {
 void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);
+void int4_linear_vector(const Int4Linear& args, int64_t begin, int64_t end);  // m = 1
+}  // namespace avx2
+namespace avx512 {
+void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);
+}
+namespace avx512_bf16 {
+void int4_linear(const Int4Linear& args, int64_t begin, int64_t end);  // x in bfloat16
 }
 
 }  // namespace zeta::cpu

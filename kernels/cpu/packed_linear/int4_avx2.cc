@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/packed_linear/int4.h"
-#include "kernels/cpu/packed_linear/int4_avx2.h"
+#include "kernels/cpu/packed_linear/int4_scale.h"
 #include "kernels/cpu/quantize/scale.h"
 
 namespace zeta::cpu::avx2 {

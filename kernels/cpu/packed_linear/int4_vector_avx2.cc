@@ -5,7 +5,7 @@
 // the lanes need them, and the +8 of every code is taken back by starting each block at −8 · Σx.
 #include <immintrin.h>
 
-#include "kernels/cpu/packed_linear/int4_avx2.h"
+#include "kernels/cpu/packed_linear/int4_scale.h"
 
 namespace zeta::cpu::avx2 {
 namespace {

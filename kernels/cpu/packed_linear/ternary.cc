@@ -58,6 +58,8 @@ void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end) {
 }  // namespace scalar
 
 void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end) {
+  if (isa() >= Isa::kAmx) return amx::ternary_linear(args, begin, end);
+  if (isa() >= Isa::kAvx512Vnni) return avx512_vnni::ternary_linear(args, begin, end);
   (isa() >= Isa::kAvx2 ? avx2::ternary_linear : scalar::ternary_linear)(args, begin, end);
 }
 

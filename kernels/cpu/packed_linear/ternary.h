@@ -4,7 +4,8 @@
 // first. They are read where they lie; several rows of activations share one unpacked tile on the stack. The
 // integer product is exact.
 //
-// No allocation, no threads, no failure. Calls on disjoint ranges may run side by side.
+// No threads. AVX-512 kernels re-lay 16 packed rows at a time into a buffer that they allocate once a call
+// (std::bad_alloc). Calls on disjoint ranges may run side by side.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ struct TernaryLinear {
   const float* bias;       // (n), or null
   float* out;              // (m, n)
   int64_t m, n, k;         // n a multiple of 4, 0 < k < 2²³
-  int64_t q_stride;        // a multiple of 32, ≥ k
+  int64_t q_stride;        // a multiple of 64, ≥ k
 };
 
 // Computes the outputs of packed rows [begin, end), of n / 4: four columns of out each.
@@ -30,6 +31,12 @@ namespace scalar {
 void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end);
 }
 namespace avx2 {
+void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end);
+}
+namespace avx512_vnni {
+void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end);
+}
+namespace amx {
 void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end);
 }
 

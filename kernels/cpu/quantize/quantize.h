@@ -30,11 +30,28 @@ void quantize_int4(const float* w, int64_t n, int64_t group_size, int8_t* codes,
 // s = 127 · (1 / max(max|x|, 1e-5)), codes[i] = clamp(round(x[i] · s), −128, 127).
 ActivationRow quantize_activation(const float* x, int64_t n, int8_t* codes);
 
+// w as a forward multiplies with it: out[i] = codes[i] · scale, of the codes above.
+void use_ternary(const float* w, int64_t n, float inverse_scale, float scale, float* out);
+void use_int4(const float* w, int64_t n, int64_t group_size, float* out);
+
+// x as a forward multiplies with it: out[i] = codes[i] / scale.
+void use_activation(const int8_t* codes, int64_t n, float scale, float* out);
+
+// Codes as packed_linear reads them. Ternary: of four rows, `stride` apart, n of each into n bytes. 4-bit: n,
+// a multiple of 8, into n / 8 words.
+void pack_ternary(const int8_t* codes, int64_t stride, int64_t n, uint8_t* packed);
+void pack_int4(const int8_t* codes, int64_t n, uint32_t* packed);
+
 namespace scalar {
 double abs_sum(const float* w, int64_t n);
 void quantize_ternary(const float* w, int64_t n, float inverse_scale, int8_t* codes);
 void quantize_int4(const float* w, int64_t n, int64_t group_size, int8_t* codes, float* scales);
 ActivationRow quantize_activation(const float* x, int64_t n, int8_t* codes);
+void use_ternary(const float* w, int64_t n, float inverse_scale, float scale, float* out);
+void use_int4(const float* w, int64_t n, int64_t group_size, float* out);
+void use_activation(const int8_t* codes, int64_t n, float scale, float* out);
+void pack_ternary(const int8_t* codes, int64_t stride, int64_t n, uint8_t* packed);
+void pack_int4(const int8_t* codes, int64_t n, uint32_t* packed);
 }  // namespace scalar
 
 namespace avx2 {
@@ -42,6 +59,11 @@ double abs_sum(const float* w, int64_t n);
 void quantize_ternary(const float* w, int64_t n, float inverse_scale, int8_t* codes);
 void quantize_int4(const float* w, int64_t n, int64_t group_size, int8_t* codes, float* scales);
 ActivationRow quantize_activation(const float* x, int64_t n, int8_t* codes);
+void use_ternary(const float* w, int64_t n, float inverse_scale, float scale, float* out);
+void use_int4(const float* w, int64_t n, int64_t group_size, float* out);
+void use_activation(const int8_t* codes, int64_t n, float scale, float* out);
+void pack_ternary(const int8_t* codes, int64_t stride, int64_t n, uint8_t* packed);
+void pack_int4(const int8_t* codes, int64_t n, uint32_t* packed);
 }  // namespace avx2
 
 }  // namespace zeta::cpu

@@ -51,4 +51,37 @@ ActivationRow quantize_activation(const float* x, int64_t n, int8_t* codes) {
   return row;
 }
 
+void use_ternary(const float* w, int64_t n, float inverse_scale, float scale, float* out) {
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = static_cast<float>(round_code(w[i] * inverse_scale, -1, 1)) * scale;
+}
+
+void use_int4(const float* w, int64_t n, int64_t group_size, float* out) {
+  for (int64_t start = 0; start < n; start += group_size) {
+    const float scale = int4_scale(abs_max(w + start, group_size));
+    for (int64_t i = start; i < start + group_size; ++i)
+      out[i] = static_cast<float>(round_code(w[i] / scale, -8, 7)) * scale;
+  }
+}
+
+void use_activation(const int8_t* codes, int64_t n, float scale, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(codes[i]) / scale;
+}
+
+void pack_ternary(const int8_t* codes, int64_t stride, int64_t n, uint8_t* packed) {
+  for (int64_t i = 0; i < n; ++i) {
+    int byte = 0;
+    for (int row = 0; row < 4; ++row) byte |= (codes[row * stride + i] + 1) << 2 * row;
+    packed[i] = static_cast<uint8_t>(byte);
+  }
+}
+
+void pack_int4(const int8_t* codes, int64_t n, uint32_t* packed) {
+  for (int64_t i = 0; i < n; i += 8) {
+    uint32_t word = 0;
+    for (int64_t j = 0; j < 8; ++j) word |= static_cast<uint32_t>(codes[i + j] + 8) << 4 * j;
+    packed[i / 8] = word;
+  }
+}
+
 }  // namespace zeta::cpu::scalar

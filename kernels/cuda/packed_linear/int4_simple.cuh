@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/packed_linear/packed_linear.h"
-#include "kernels/cuda/packed_linear/read_values.cuh"
+#include "kernels/cuda/read_values.cuh"
 
 namespace zeta::cuda {
 

@@ -15,8 +15,8 @@
 #include "kernels/cuda/packed_linear/arrange.cuh"
 #include "kernels/cuda/packed_linear/int4_codes.cuh"
 #include "kernels/cuda/packed_linear/int4_scales.cuh"
-#include "kernels/cuda/packed_linear/read_values.cuh"
 #include "kernels/cuda/packed_linear/split.cuh"
+#include "kernels/cuda/read_values.cuh"
 
 namespace zeta::cuda {
 

@@ -11,7 +11,7 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/packed_linear/values.h"
+#include "kernels/cuda/values.h"
 
 namespace zeta::cuda {
 

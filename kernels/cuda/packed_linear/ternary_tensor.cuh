@@ -11,8 +11,8 @@
 #include "kernels/cuda/memory.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/packed_linear/quantize.cuh"
-#include "kernels/cuda/packed_linear/read_values.cuh"
 #include "kernels/cuda/packed_linear/split.cuh"
+#include "kernels/cuda/read_values.cuh"
 
 namespace zeta::cuda {
 

@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, help="folder to make; it appears whole or not at all")
     parser.add_argument(
         "--precision",
-        choices=("1.58bit", "4bit", "none"),
+        choices=("1.58bit", "4bit", "fp8", "none"),
         help="of linear layers; default: what was trained with",
     )
     parser.add_argument(

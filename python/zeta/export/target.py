@@ -8,13 +8,14 @@ import torch
 
 from zeta.export.errors import ExportError
 from zeta.export.form import Form
+from zeta.export.fp8 import Fp8
 from zeta.export.int4 import Int4
 from zeta.export.skeleton import Skeleton
 from zeta.export.source import NONE, Source
 from zeta.export.ternary import Ternary
-from zeta.quant.precision import INT4, TERNARY
+from zeta.quant.precision import FP8, INT4, KNOWN, TERNARY
 
-PRECISIONS = (TERNARY, INT4, NONE)
+PRECISIONS = (*KNOWN, NONE)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def choose_target(
         raise ExportError(
             f"{source.folder}: was trained with group_size {source.group_size}, asked for {group_size}"
         )
-    form = {TERNARY: Ternary(), INT4: Int4(group_size)}.get(precision)
+    form = {TERNARY: Ternary(), INT4: Int4(group_size), FP8: Fp8()}.get(precision)
     return Target(precision, group_size, dtype or source.dtype, form)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zeta import _library
-from zeta.quant.precision import DEFAULT_GROUP_SIZE, INT4, TERNARY, check_features, check_precision
+from zeta.quant.precision import DEFAULT_GROUP_SIZE, PRECISIONS, TERNARY, check_features, check_precision
 
 _library.load()
 
@@ -20,6 +20,7 @@ class BitLinear(nn.Linear):
 
     - `"1.58bit"`: weights −1, 0 or 1 with one scale; activations int8 with a scale for each token.
     - `"4bit"`: weights −8…7 with a scale for each `group_size` input features; activations untouched.
+    - `"fp8"`: weights and activations e4m3, with a scale for each output feature and each token.
 
     The forward touches only the layer's own parameters, so the layer works wherever `nn.Linear` does: under
     `deepspeed.zero.Init()` and ZeRO-3, `torch.compile`, activation checkpointing and autocast. Under autocast
@@ -29,7 +30,7 @@ class BitLinear(nn.Linear):
         in_features: size of each input.
         out_features: size of each output.
         bias: whether to add a learned bias.
-        precision: `"1.58bit"` or `"4bit"`.
+        precision: `"1.58bit"`, `"4bit"` or `"fp8"`.
         group_size: input features that share a scale under `"4bit"`; a multiple of 8 that divides
             `in_features`.
         device: of the parameters.
@@ -102,7 +103,7 @@ class BitLinear(nn.Linear):
         )
 
     def extra_repr(self) -> str:
-        group = f", group_size={self.group_size}" if self.precision == INT4 else ""
+        group = f", group_size={self.group_size}" if PRECISIONS[self.precision].grouped else ""
         return f"{super().extra_repr()}, precision={self.precision!r}{group}"
 
     @staticmethod

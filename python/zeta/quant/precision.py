@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import difflib
+from typing import NamedTuple
+
+
+class Precision(NamedTuple):
+    """What a precision asks of a layer."""
+
+    grouped: bool  # `group_size` input features share a scale
+
 
 TERNARY = "1.58bit"
 INT4 = "4bit"
-KNOWN = (TERNARY, INT4)
+FP8 = "fp8"
+PRECISIONS = {
+    TERNARY: Precision(grouped=False),
+    INT4: Precision(grouped=True),
+    FP8: Precision(grouped=False),
+}
+KNOWN = tuple(PRECISIONS)
 
 DEFAULT_GROUP_SIZE = 128
 
@@ -28,12 +42,12 @@ def check_precision(precision: str) -> str:
 def check_features(in_features: int, precision: str, group_size: int) -> None:
     """Check that a weight with `in_features` columns can be quantised in groups of `group_size`.
 
-    Ternary weights have one scale a tensor and take any size.
+    Precisions without groups take any size.
 
     Raises:
         ValueError: `group_size` is no positive multiple of 8 or does not divide `in_features`.
     """
-    if precision != INT4:
+    if not PRECISIONS[precision].grouped:
         return
     if group_size <= 0 or group_size % 8:
         raise ValueError(f"expected group_size to be a positive multiple of 8, got {group_size}")

@@ -38,7 +38,7 @@ def check_packing(config: LlamaConfig, params: ZetaParams) -> None:
     precision = params.bitlinear_precision
     if precision == "4bit" and params.group_size % 8:
         raise TrainError(f"group_size must be a multiple of 8, got {params.group_size}")
-    multiple = {"none": 1, "1.58bit": 4, "4bit": params.group_size}[precision]
+    multiple = {"none": 1, "1.58bit": 4, "4bit": params.group_size, "fp8": 1}[precision]
     sizes = {
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,

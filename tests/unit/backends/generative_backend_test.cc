@@ -230,7 +230,7 @@ TEST_F(GenerativeBackend, AnUnknownInstructionSetFailsTheLoad) {
     std::exit(0);
   };
   EXPECT_EXIT(load(), ::testing::ExitedWithCode(0),
-              "ZETA_CPU_ISA=avx3: expected scalar, avx2, avx512 or avx512bf16");
+              "ZETA_CPU_ISA=avx3: expected scalar, avx2, avx512, avx512vnni, avx512bf16 or amx");
 }
 
 TEST_F(GenerativeBackend, NamesAFolderThatIsNone) {

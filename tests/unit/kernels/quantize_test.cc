@@ -21,14 +21,21 @@ struct Kernels {
   decltype(&scalar::quantize_ternary) ternary;
   decltype(&scalar::quantize_int4) int4;
   decltype(&scalar::quantize_activation) activation;
+  decltype(&scalar::use_ternary) use_ternary;
+  decltype(&scalar::use_int4) use_int4;
+  decltype(&scalar::use_activation) use_activation;
+  decltype(&scalar::pack_ternary) pack_ternary;
+  decltype(&scalar::pack_int4) pack_int4;
 };
 
 std::vector<Kernels> kernels() {
   std::vector<Kernels> all = {{"scalar", scalar::abs_sum, scalar::quantize_ternary, scalar::quantize_int4,
-                               scalar::quantize_activation}};
+                               scalar::quantize_activation, scalar::use_ternary, scalar::use_int4,
+                               scalar::use_activation, scalar::pack_ternary, scalar::pack_int4}};
   if (isa() >= Isa::kAvx2) {
-    all.push_back(
-        {"avx2", avx2::abs_sum, avx2::quantize_ternary, avx2::quantize_int4, avx2::quantize_activation});
+    all.push_back({"avx2", avx2::abs_sum, avx2::quantize_ternary, avx2::quantize_int4,
+                   avx2::quantize_activation, avx2::use_ternary, avx2::use_int4, avx2::use_activation,
+                   avx2::pack_ternary, avx2::pack_int4});
   }
   return all;
 }
@@ -140,6 +147,52 @@ TEST_P(Quantize, NonFiniteShowsInTheScale) {
       EXPECT_FALSE(std::isfinite(scale)) << bad << " at " << at;
       EXPECT_FALSE(std::isfinite(GetParam().abs_sum(values.data(), 40))) << bad << " at " << at;
     }
+  }
+}
+
+// What a forward uses is the codes times the scale, to the bit.
+TEST_P(Quantize, UsedValuesAreCodesTimesScales) {
+  for (const int64_t n : kSizes) {
+    const auto w = normal(n, 6);
+    std::vector<int8_t> codes(w.size());
+    std::vector<float> used(w.size());
+    GetParam().ternary(w.data(), n, 1.25f, codes.data());
+    GetParam().use_ternary(w.data(), n, 1.25f, 0.8f, used.data());
+    for (size_t i = 0; i < w.size(); ++i) EXPECT_EQ(used[i], static_cast<float>(codes[i]) * 0.8f);
+    const float scale = GetParam().activation(w.data(), n, codes.data()).scale;
+    GetParam().use_activation(codes.data(), n, scale, used.data());
+    for (size_t i = 0; i < w.size(); ++i) EXPECT_EQ(used[i], static_cast<float>(codes[i]) / scale);
+  }
+  for (const int64_t group : {int64_t{8}, int64_t{24}, int64_t{128}}) {
+    const auto w = normal(group * 5, 7, 0.02f);
+    std::vector<int8_t> codes(w.size());
+    std::vector<float> scales(5), used(w.size());
+    GetParam().int4(w.data(), group * 5, group, codes.data(), scales.data());
+    GetParam().use_int4(w.data(), group * 5, group, used.data());
+    for (size_t i = 0; i < w.size(); ++i)
+      EXPECT_EQ(used[i], static_cast<float>(codes[i]) * scales[i / static_cast<size_t>(group)]);
+  }
+}
+
+TEST_P(Quantize, CodesArePackedAsTheyAreStored) {
+  std::mt19937 random(8);
+  for (const int64_t n : {int64_t{8}, int64_t{32}, int64_t{40}, int64_t{296}}) {
+    std::vector<int8_t> codes(static_cast<size_t>(4 * (n + 3)));
+    for (int8_t& value : codes)
+      value = static_cast<int8_t>(std::uniform_int_distribution<int>(-1, 1)(random));
+    std::vector<uint8_t> bytes(static_cast<size_t>(n));
+    GetParam().pack_ternary(codes.data(), n + 3, n, bytes.data());
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      for (size_t row = 0; row < 4; ++row)
+        ASSERT_EQ((bytes[i] >> 2 * row & 3) - 1, codes[row * static_cast<size_t>(n + 3) + i])
+            << n << " at " << i;
+    }
+    for (int8_t& value : codes)
+      value = static_cast<int8_t>(std::uniform_int_distribution<int>(-8, 7)(random));
+    std::vector<uint32_t> words(static_cast<size_t>(n / 8));
+    GetParam().pack_int4(codes.data(), n, words.data());
+    for (size_t i = 0; i < static_cast<size_t>(n); ++i)
+      ASSERT_EQ(static_cast<int>(words[i / 8] >> 4 * (i % 8) & 15) - 8, codes[i]) << n << " at " << i;
   }
 }
 

@@ -7,6 +7,7 @@ from transformers.integrations.bitnet import pack_weights
 
 from zeta.export import ExportError
 from zeta.export.form import Form
+from zeta.export.fp8 import Fp8
 from zeta.export.int4 import Int4
 from zeta.export.ternary import Ternary
 from zeta.quant import quantize_weight
@@ -17,13 +18,13 @@ def weight(dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("form, precision", [(Ternary(), "1.58bit"), (Int4(16), "4bit")])
+@pytest.mark.parametrize("form, precision", [(Ternary(), "1.58bit"), (Int4(16), "4bit"), (Fp8(), "fp8")])
 def test_decode_undoes_encode(form: Form, precision: str, dtype: torch.dtype) -> None:
     codes, scale = quantize_weight(weight(dtype), precision, 16)
     tensors = form.encode(codes, scale, dtype)
     assert tuple(tensors) == form.suffixes
     decoded = form.decode(tensors)
-    assert torch.equal(decoded[0], codes) and torch.equal(decoded[1], scale)
+    assert torch.equal(decoded[0].float(), codes.float()) and torch.equal(decoded[1], scale)
 
 
 def test_ternary_is_what_transformers_packs() -> None:

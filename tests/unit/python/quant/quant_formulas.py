@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-PRECISIONS = ("1.58bit", "4bit")
+PRECISIONS = ("1.58bit", "4bit", "fp8")
 GROUP = 32
 # Unit roundoff: half the distance from 1 to the next number.
 ROUNDOFF = {
@@ -34,6 +34,8 @@ def exact(tensor: Tensor) -> Tensor:
 
 def weight_codes(weight: Tensor, precision: str, group_size: int = GROUP) -> tuple[Tensor, Tensor]:
     """Codes and scale in float32, evaluated in float32."""
+    if precision == "fp8":
+        return fp8_codes(weight, rounded=True)
     w = weight.detach().cpu().float()
     if precision == "1.58bit":
         beta = w.double().abs().mean().float().clamp(min=1e-5).to(weight.dtype).float()
@@ -43,18 +45,30 @@ def weight_codes(weight: Tensor, precision: str, group_size: int = GROUP) -> tup
     return (groups / sigma[..., None]).round().clamp(-8, 7).reshape(w.shape), sigma
 
 
+def fp8_codes(values: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
+    """e4m3 codes as float32, with a scale for each row that has a bfloat16's digits if `rounded`."""
+    v = values.detach().cpu().float()
+    scale = (v.abs().amax(-1, keepdim=True) / 448).clamp(min=2.0**-126)
+    scale = scale.bfloat16().float() if rounded else scale
+    # Next to ±448 a bfloat16's rounding reaches 449.75, whose nearest number is 448 as well.
+    return (v / scale).clamp(-448, 448).to(torch.float8_e4m3fn).float(), scale
+
+
 def weight_used(weight: Tensor, precision: str, group_size: int = GROUP) -> Tensor:
     """Ŵ in float64, before it is rounded to any dtype."""
     codes, scale = weight_codes(weight, precision, group_size)
     if precision == "1.58bit":
         return codes.double() * scale.double()
-    return codes.double() * scale.double().repeat_interleave(group_size, dim=1)
+    return codes.double() * scale.double().repeat_interleave(codes.shape[1] // scale.shape[1], dim=1)
 
 
 def activation_used(x: Tensor, precision: str) -> Tensor:
     """x̂ in float64, before it is rounded to any dtype."""
     if precision == "4bit":
         return exact(x)
+    if precision == "fp8":
+        codes, scale = fp8_codes(x, rounded=False)
+        return codes.double() * scale.double()
     values = x.detach().cpu().float()
     scale = 127 * (1 / values.abs().amax(-1, keepdim=True).clamp(min=1e-5))
     return (values * scale).round().clamp(-128, 127).double() / scale.double()

@@ -47,6 +47,26 @@ def test_opcheck_backward(precision: str, mask: tuple[bool, bool, bool], device:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
+def test_opcheck_of_what_the_forward_keeps(precision: str, device: str) -> None:
+    x, weight = normal(2, 3, IN, seed=3, device=device), normal(OUT, IN, seed=4, device=device)
+    torch.library.opcheck(torch.ops.zeta.bitlinear_forward.default, (x, weight, None, precision, GROUP))
+    _, codes, scale = torch.ops.zeta.bitlinear_forward(x, weight, None, precision, GROUP)
+    if precision == "4bit":
+        assert codes.numel() == scale.numel() == 0
+        return
+    grad, every = normal(2, 3, OUT, seed=2, device=device), [True, True, True]
+    args = (grad, codes, weight, precision, GROUP, every, scale)
+    # opcheck's test_schema compares inputs, for which torch has no e4m3 arithmetic.
+    utilities = ("test_faketensor", "test_aot_dispatch_dynamic") + (
+        ("test_schema",) if precision != "fp8" else ()
+    )
+    torch.library.opcheck(torch.ops.zeta.bitlinear_backward.default, args, test_utils=utilities)
+    from_x = torch.ops.zeta.bitlinear_backward(grad, x, weight, precision, GROUP, every)
+    for one, other in zip(torch.ops.zeta.bitlinear_backward(*args), from_x, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_compile_whole_graph_and_any_batch(precision: str, device: str) -> None:
     layer = make(precision, device)
     compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")

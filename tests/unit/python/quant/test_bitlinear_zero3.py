@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-CASES = [("1.58bit", "fp32"), ("4bit", "bf16")]
+CASES = [("1.58bit", "fp32"), ("4bit", "bf16"), ("fp8", "bf16")]
 
 SCRIPT = """
 import json, sys

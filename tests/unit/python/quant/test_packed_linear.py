@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from quant_formulas import ROUNDOFF, activation_used, assert_within, exact, normal
@@ -180,29 +175,6 @@ def test_devices_without_kernels_agree(format: str, m: int) -> None:
     generic = torch._C.DispatchKey.CompositeExplicitAutograd
     aten = torch.ops.zeta.packed_linear.default._op_dk(generic, *args)
     check_result(aten, format, x, weight, bias)
-
-
-SCALAR = """
-import sys, torch
-from test_packed_linear import make, normal
-format, path = sys.argv[1:]
-packed, scale, _ = make(format, 12, 200)
-torch.save(torch.ops.zeta.packed_linear(normal(3, 200, seed=8), packed, scale, None, format, 12), path)
-"""
-
-
-@pytest.mark.parametrize("format", FORMATS)
-def test_scalar_kernels(format: str, tmp_path: Path) -> None:
-    """ZETA_CPU_ISA is read once a process, so another one computes the same."""
-    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
-    environment = os.environ | {"ZETA_CPU_ISA": "scalar", "PYTHONPATH": path}
-    command = [sys.executable, "-c", SCALAR, format, str(tmp_path / "y")]
-    subprocess.run(command, env=environment, check=True, timeout=60)
-    packed, scale, weight = make(format, 12, 200)
-    x, scalar = normal(3, 200, seed=8), torch.load(tmp_path / "y")
-    check_result(scalar, format, x, weight, None)
-    if format == "ternary":  # Sums of integers do not depend on their order.
-        assert torch.equal(scalar, check(format, x, packed, scale, weight, None))
 
 
 @pytest.mark.parametrize("format", FORMATS)

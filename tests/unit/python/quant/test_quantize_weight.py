@@ -20,7 +20,8 @@ def test_codes_are_the_formula(
     weight = normal(*shape, seed=1, scale=0.02, dtype=dtype, device=device)
     codes, scale = quantize_weight(weight, precision, GROUP)
     expected_codes, expected_scale = weight_codes(weight, precision)
-    assert codes.dtype == torch.int8 and scale.dtype == torch.float32
+    assert codes.dtype == (torch.float8_e4m3fn if precision == "fp8" else torch.int8)
+    assert scale.dtype == torch.float32
     assert torch.equal(scale.cpu(), expected_scale)
     assert torch.equal(codes.cpu().float(), expected_codes)
 
@@ -34,7 +35,14 @@ def test_devices_without_kernels_agree(precision: str) -> None:
     )
     expected_codes, expected_scale = quantize_weight(weight, precision, GROUP)
     assert torch.equal(scale, expected_scale)
-    assert torch.equal(codes, expected_codes)
+    assert torch.equal(codes.float(), expected_codes.float())
+
+
+def test_fp8_saturates_where_the_scale_was_rounded_down(device: str) -> None:
+    # σ = 1 + 2⁻⁹ lies between two bfloat16s, nearer to 1.
+    weight = torch.full((1, 8), 448 * (1 + 2.0**-9), device=device)
+    codes, scale = quantize_weight(weight, "fp8")
+    assert scale.tolist() == [[1.0]] and (codes.float() == 448).all()
 
 
 def test_ternary_scale_is_rounded_to_the_master_dtype(device: str) -> None:
@@ -45,7 +53,7 @@ def test_ternary_scale_is_rounded_to_the_master_dtype(device: str) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_zero_weight(precision: str, device: str) -> None:
     codes, scale = quantize_weight(torch.zeros(4, 32, device=device), precision, GROUP)
-    assert not codes.any() and (scale > 0).all()
+    assert not codes.float().any() and (scale > 0).all()
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -66,12 +74,12 @@ def test_strided_weight_and_one_with_gradients(device: str) -> None:
 
 def test_bad_arguments_are_named() -> None:
     weight = torch.zeros(4, 48)
-    with pytest.raises(ValueError, match="'1.58bit', '4bit', got '4bits'; did you mean '4bit'"):
+    with pytest.raises(ValueError, match="'1.58bit', '4bit', 'fp8', got '4bits'; did you mean '4bit'"):
         quantize_weight(weight, "4bits")
     with pytest.raises(ValueError, match="multiple of group_size 32, got 48"):
         quantize_weight(weight, "4bit", 32)
     op = torch.ops.zeta.quantize_weight
-    with pytest.raises(ValueError, match="'1.58bit', '4bit', got '3bit'"):
+    with pytest.raises(ValueError, match="'1.58bit', '4bit', 'fp8', got '3bit'"):
         op(weight, "3bit", 32)
     with pytest.raises(ValueError, match="positive multiple of 8, got 12"):
         op(weight, "4bit", 12)

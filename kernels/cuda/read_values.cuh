@@ -1,7 +1,7 @@
 #pragma once
 
 #include "kernels/cuda/numbers.cuh"
-#include "kernels/cuda/packed_linear/values.h"
+#include "kernels/cuda/values.h"
 
 namespace zeta::cuda {
 

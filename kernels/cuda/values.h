@@ -12,4 +12,10 @@ struct Values {
   Dtype dtype = Dtype::kFloat;
 };
 
+// The same to write to.
+struct Output {
+  void* data = nullptr;
+  Dtype dtype = Dtype::kFloat;
+};
+
 }  // namespace zeta::cuda
