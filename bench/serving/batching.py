@@ -71,7 +71,7 @@ async def client(
         number = (first + count) % len(messages)
         writer.write(messages[number])
         head = await reader.readuntil(b"\r\n\r\n")
-        body = await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        body = await reader.readexactly(int(head.lower().split(b"\r\ncontent-length: ")[1].split(b"\r\n")[0]))
         if not head.startswith(b"HTTP/1.1 200"):
             raise RuntimeError(body.decode(errors="replace"))
         if count == 0:

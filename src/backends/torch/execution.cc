@@ -1,6 +1,7 @@
 #include "src/backends/torch/execution.h"
 
 #include <c10/util/Exception.h>
+#include <malloc.h>
 
 #include <exception>
 #include <new>
@@ -15,6 +16,8 @@ absl::Status failure(std::string_view what) {
 }
 
 }  // namespace
+
+HeapTrim::~HeapTrim() { ::malloc_trim(0); }
 
 absl::StatusOr<serving::BatchResult> guarded(
     const std::function<absl::StatusOr<serving::BatchResult>()>& execute) try {

@@ -22,6 +22,16 @@ class ExecutionMode {
   const c10::InferenceMode inference_;
 };
 
+// Gives freed memory back to the system when it ends. As the first member of a model it ends last: weights
+// that came and went would else stay with the process, in pieces.
+class HeapTrim {
+ public:
+  HeapTrim() = default;
+  ~HeapTrim();
+  HeapTrim(const HeapTrim&) = delete;
+  HeapTrim& operator=(const HeapTrim&) = delete;
+};
+
 // Runs `execute`; whatever torch throws, out of memory included, is Internal with Triton's text.
 absl::StatusOr<serving::BatchResult> guarded(
     const std::function<absl::StatusOr<serving::BatchResult>()>& execute);

@@ -137,6 +137,7 @@ class PackageExecutable final : public serving::Executable {
     return package;
   }
 
+  const HeapTrim trim_;
   const std::string path_, device_;
   const Settings settings_;
   const serving::ModelMetadata metadata_;

@@ -95,6 +95,7 @@ class ScriptExecutable final : public serving::Executable {
     return module;
   }
 
+  const HeapTrim trim_;
   const std::string path_;
   const Settings settings_;
   const serving::ModelMetadata metadata_;
