@@ -82,15 +82,14 @@ def test_hopper_runs_our_kernels_where_they_compute_what_is_asked_for():
         pytest.skip("no Hopper GPU")
     plain = Case(causal=True, kv_heads=2)
     assert kernels(lambda: gradients(plain, torch.bfloat16)) == {"forward_kernel", "backward_kernel"}
-    for case, dtype, options in [
-        (plain, torch.float32, {}),
-        (plain, torch.bfloat16, {"softcap": 5.0}),
-        (plain, torch.bfloat16, {"softmax_scale": -0.25}),
-        (Case(head_dim=20, value_dim=20), torch.bfloat16, {}),
-        (Case(head_dim=136, value_dim=136), torch.bfloat16, {}),
-        (Case(mask="--qk"), torch.bfloat16, {}),
+    assert not kernels(lambda: gradients(plain, torch.float32))
+    # What these do not compute, other kernels of ours do: test_flash_attention_cuda_options.
+    for case, options in [
+        (plain, {"softcap": 5.0}),
+        (plain, {"softmax_scale": -0.25}),
+        (Case(mask="--qk"), {}),
     ]:
-        assert not kernels(lambda c=case, d=dtype, o=options: gradients(c, d, **o)), (case, dtype, options)
+        assert not kernels(lambda c=case, o=options: gradients(c, torch.bfloat16, **o)), (case, options)
 
 
 @pytest.mark.parametrize("everywhere", [False, True])
