@@ -6,6 +6,7 @@
 #include <torch/library.h>
 
 #include "kernels/cuda/attention/attention.h"
+#include "src/ops/decode_cuda.h"
 #include "src/ops/flash_attention_aten.h"
 #include "src/ops/flash_attention_check.h"
 
@@ -57,7 +58,8 @@ std::tuple<Tensor, Tensor> forward_cuda(const Tensor& q, const Tensor& k, const 
                                         const AttentionOptions& options) {
   check_attention_inputs(q, k, v, mask);
   check_attention_options(q, k, options);
-  // One query sees every key, and wants them split among blocks, which torch's kernel does and ours does not.
+  if (auto result = flash_attention_decode(q, k, v, mask, scale, causal, options)) return *std::move(result);
+  // One query sees every key, and wants them split among blocks, which torch's kernel does and this does not.
   const bool one_query = q.size(1) == 1;
   if (!one_query && may_run_kernel(q, k, v, mask, options)) {
     const c10::cuda::CUDAGuard guard(q.device());
