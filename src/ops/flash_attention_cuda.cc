@@ -5,6 +5,7 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/library.h>
 
+#include "src/ops/decode_cuda.h"
 #include "src/ops/flash_attention_aten.h"
 #include "src/ops/flash_attention_check.h"
 #include "src/ops/flash_attention_cuda_operands.h"
@@ -26,8 +27,9 @@ std::tuple<Tensor, Tensor> forward_cuda(const Tensor& q, const Tensor& k, const 
                                         const AttentionOptions& options) {
   check_attention_inputs(q, k, v, mask);
   check_attention_options(q, k, options);
+  if (auto result = flash_attention_decode(q, k, v, mask, scale, causal, options)) return *std::move(result);
   const bool plain = !mask && options.plain();
-  // One query sees every key, and wants them split among blocks, which torch's kernel does and ours does not.
+  // One query sees every key, and wants them split among blocks, which torch's kernel does and this does not.
   const bool one_query = q.size(1) == 1;
   if (hopper_can_read(q, k, v) && !(one_query && plain)) {
     const c10::cuda::CUDAGuard guard(q.device());
