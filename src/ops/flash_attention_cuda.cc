@@ -1,4 +1,4 @@
-// The flash_attention ops on CUDA: our kernels for Hopper where they compute what is asked for, else ATen.
+// The flash_attention ops on CUDA: our kernels where they compute what is asked for, else ATen.
 #include <ATen/ATen.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAException.h>
@@ -6,6 +6,8 @@
 #include <torch/library.h>
 
 #include "kernels/cuda/attention/attention.h"
+#include "src/ops/cuda_isa.h"
+#include "src/ops/flash_attention_ampere.h"
 #include "src/ops/flash_attention_aten.h"
 #include "src/ops/flash_attention_check.h"
 
@@ -36,11 +38,6 @@ cuda::HalfType half_type(const Tensor& q) {
   return q.scalar_type() == at::kHalf ? cuda::HalfType::kFloat16 : cuda::HalfType::kBFloat16;
 }
 
-bool on_hopper(const Tensor& q) {
-  const auto* device = at::cuda::getDeviceProperties(q.get_device());
-  return device->major == 9 && device->minor == 0;
-}
-
 // A kernel that adds with atomics must not run where anybody has asked for the same gradients each time.
 bool deterministic(const AttentionOptions& options) {
   return options.deterministic || at::globalContext().deterministicAlgorithms();
@@ -49,7 +46,7 @@ bool deterministic(const AttentionOptions& options) {
 bool may_run_kernel(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& mask,
                     const AttentionOptions& options) {
   return !mask && options.plain() && at::isReducedFloatingType(q.scalar_type()) && q.numel() > 0 &&
-         k.numel() > 0 && v.numel() > 0 && on_hopper(q);
+         k.numel() > 0 && v.numel() > 0;
 }
 
 std::tuple<Tensor, Tensor> forward_cuda(const Tensor& q, const Tensor& k, const Tensor& v,
@@ -57,6 +54,8 @@ std::tuple<Tensor, Tensor> forward_cuda(const Tensor& q, const Tensor& k, const 
                                         const AttentionOptions& options) {
   check_attention_inputs(q, k, v, mask);
   check_attention_options(q, k, options);
+  if (cuda_isa(q) != CudaIsa::kSm90)
+    return flash_attention_forward_ampere(q, k, v, mask, scale, causal, options);
   // One query sees every key, and wants them split among blocks, which torch's kernel does and ours does not.
   const bool one_query = q.size(1) == 1;
   if (!one_query && may_run_kernel(q, k, v, mask, options)) {
@@ -81,6 +80,9 @@ AttentionGradients backward_cuda(const Tensor& grad_out, const Tensor& q, const 
   check_attention_inputs(q, k, v, mask);
   check_attention_options(q, k, options);
   check_attention_gradient(grad_out, q, v, out, lse);
+  if (cuda_isa(q) != CudaIsa::kSm90)
+    return flash_attention_backward_ampere(grad_out, q, k, v, out, lse, mask, scale, causal, options,
+                                           bias_grad);
   if (may_run_kernel(q, k, v, mask, options) && !deterministic(options)) {
     const c10::cuda::CUDAGuard guard(q.device());
     const Tensor its_q = readable(q), its_k = readable(k), its_v = readable(v), its_out = readable(out),
