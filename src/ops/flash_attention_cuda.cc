@@ -1,11 +1,13 @@
-// The flash_attention ops on CUDA: our kernels for Hopper where they compute what is asked for, else ATen.
+// The flash_attention ops on CUDA: our kernels where they compute what is asked for, else ATen.
 #include <ATen/ATen.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/library.h>
 
+#include "src/ops/cuda_isa.h"
 #include "src/ops/decode_cuda.h"
+#include "src/ops/flash_attention_ampere.h"
 #include "src/ops/flash_attention_aten.h"
 #include "src/ops/flash_attention_check.h"
 #include "src/ops/flash_attention_cuda_operands.h"
@@ -28,6 +30,8 @@ std::tuple<Tensor, Tensor> forward_cuda(const Tensor& q, const Tensor& k, const 
   check_attention_inputs(q, k, v, mask);
   check_attention_options(q, k, options);
   if (auto result = flash_attention_decode(q, k, v, mask, scale, causal, options)) return *std::move(result);
+  if (cuda_isa(q) != CudaIsa::kSm90)
+    return flash_attention_forward_ampere(q, k, v, mask, scale, causal, options);
   const bool plain = !mask && options.plain();
   // One query sees every key, and wants them split among blocks, which torch's kernel does and this does not.
   const bool one_query = q.size(1) == 1;
@@ -69,6 +73,9 @@ AttentionGradients backward_cuda(const Tensor& grad_out, const Tensor& q, const 
   check_attention_inputs(q, k, v, mask);
   check_attention_options(q, k, options);
   check_attention_gradient(grad_out, q, v, out, lse);
+  if (cuda_isa(q) != CudaIsa::kSm90)
+    return flash_attention_backward_ampere(grad_out, q, k, v, out, lse, mask, scale, causal, options,
+                                           bias_grad);
   const bool plain = !mask && options.plain();
   const bool deterministic = must_be_deterministic(options);
   // Elements of a bias that many scores share would get their sums in an order that varies.
