@@ -24,3 +24,24 @@ add_library(zeta_prometheus INTERFACE)
 add_library(zeta::prometheus ALIAS zeta_prometheus)
 target_include_directories(zeta_prometheus SYSTEM INTERFACE ${PROMETHEUS_INCLUDE_DIR})
 target_link_libraries(zeta_prometheus INTERFACE ${PROMETHEUS_CORE_LIBRARY})
+
+# The archive of protobuf rather than the shared object, whose symbols would stand before those of the protobuf
+# inside libtorch. gRPC is shared, as Abseil is.
+find_program(PROTOC_PROGRAM protoc REQUIRED)
+find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+find_path(PROTOBUF_INCLUDE_DIR google/protobuf/text_format.h REQUIRED)
+find_library(PROTOBUF_LIBRARY NAMES libprotobuf.a protobuf REQUIRED)
+add_library(zeta_protobuf INTERFACE)
+add_library(zeta::protobuf ALIAS zeta_protobuf)
+target_include_directories(zeta_protobuf SYSTEM INTERFACE ${PROTOBUF_INCLUDE_DIR})
+target_link_libraries(zeta_protobuf INTERFACE ${PROTOBUF_LIBRARY} Threads::Threads)
+
+find_path(GRPC_INCLUDE_DIR grpcpp/grpcpp.h REQUIRED)
+find_library(GRPCXX_LIBRARY grpc++ REQUIRED)
+find_library(GRPC_LIBRARY grpc REQUIRED)
+find_library(GPR_LIBRARY gpr REQUIRED)
+add_library(zeta_grpcpp INTERFACE)
+add_library(zeta::grpc ALIAS zeta_grpcpp)
+target_include_directories(zeta_grpcpp SYSTEM INTERFACE ${GRPC_INCLUDE_DIR})
+target_link_libraries(zeta_grpcpp INTERFACE
+  ${GRPCXX_LIBRARY} ${GRPC_LIBRARY} ${GPR_LIBRARY} zeta::protobuf absl::synchronization absl::strings)

@@ -20,6 +20,6 @@ endfunction()
 # Libraries that a target machine cannot be expected to have travel in the wheel, with all that they need in turn.
 # Debian's archives of them are not position-independent. The rest is glibc, libstdc++ or torch's.
 install(RUNTIME_DEPENDENCY_SET zeta_runtime
-  PRE_INCLUDE_REGEXES "^libabsl_" "^libprometheus"
+  PRE_INCLUDE_REGEXES "^libabsl_" "^libprometheus" "^libgrpc" "^lib(gpr|upb|address_sorting|cares|re2|ssl|crypto|z)[.]so"
   PRE_EXCLUDE_REGEXES ".*"
   LIBRARY DESTINATION ${ZETA_INSTALL_LIB} COMPONENT wheel)
