@@ -3,14 +3,21 @@
 
 #include <memory>
 
+#include "apps/zeta-server/access.h"
 #include "apps/zeta-server/openai/generation_metrics.h"
+#include "apps/zeta-server/settings/trace_settings.h"
 #include "src/serving/registry.h"
+#include "src/serving/shared_memory.h"
 
 namespace zeta::server {
 
 struct Context {
   std::shared_ptr<serving::ModelRegistry> registry;
   std::shared_ptr<openai::GenerationMetrics> generation_metrics;
+  std::shared_ptr<serving::SharedMemoryRegistry> shared_memory;
+  std::shared_ptr<TraceSettings> trace_settings;
+  AccessRules http_access;
+  std::shared_ptr<const HeaderPattern> http_forwarded_headers;  // null: none
 };
 
 }  // namespace zeta::server

@@ -95,6 +95,8 @@ struct TensorMetadata {
   DataType datatype;
   std::vector<int64_t> shape;  // -1: any
   bool optional = false;       // of an input: a request may leave it out
+  // Of an output: the names of classes, for the classification extension.
+  std::vector<std::string> labels = {};
 };
 
 struct ModelMetadata {
@@ -103,8 +105,11 @@ struct ModelMetadata {
   std::string platform;
   std::vector<TensorMetadata> inputs;
   std::vector<TensorMetadata> outputs;
-  bool decoupled = false;  // may answer a request with several responses
-  std::string notice;      // what whoever runs the server should know of how it was loaded; logged
+  bool decoupled = false;      // may answer a request with several responses
+  std::string notice;          // what whoever runs the server should know of how it was loaded; logged
+  int64_t max_batch_size = 0;  // > 0: dimension 0 of every tensor is a batch
+
+  bool batched() const { return max_batch_size > 0; }
 };
 
 // A figure that a model publishes under /metrics, labelled there with model and version.

@@ -9,6 +9,7 @@
 #include "apps/zeta-server/json.h"
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/infer.h"
+#include "apps/zeta-server/server_identity.h"
 #include "src/serving/data_type.h"
 
 namespace zeta::server::kserve {
@@ -40,9 +41,10 @@ json::array describe(const std::vector<serving::TensorMetadata>& tensors) {
 }  // namespace
 
 http::Response server_metadata() {
-  // Clients of Triton check for its name; the extensions are those that are there.
+  json::array extensions;
+  for (const std::string_view extension : kExtensions) extensions.push_back(json::string(extension));
   return ok(json::object{
-      {"name", "triton"}, {"version", ZETA_VERSION}, {"extensions", {"model_repository", "parameters"}}});
+      {"name", kServerName}, {"version", kServerVersion}, {"extensions", std::move(extensions)}});
 }
 
 http::Response server_live() { return empty(200); }

@@ -1,0 +1,95 @@
+#include "src/serving/shared_memory.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+
+namespace zeta::serving {
+namespace {
+
+constexpr size_t kSize = 10'000;  // more than two pages, and not whole ones
+
+// A shared memory object whose byte i is i mod 251.
+class SharedMemoryTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    key_ = "/test-shared-memory-" + std::to_string(getpid());
+    const int object = shm_open(key_.c_str(), O_CREAT | O_RDWR, 0600);
+    ASSERT_GE(object, 0);
+    ASSERT_EQ(ftruncate(object, kSize), 0);
+    data_ = static_cast<unsigned char*>(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, object, 0));
+    close(object);
+    for (size_t i = 0; i < kSize; ++i) data_[i] = static_cast<unsigned char>(i % 251);
+  }
+  void TearDown() override {
+    munmap(data_, kSize);
+    shm_unlink(key_.c_str());
+  }
+
+  std::string key_;
+  unsigned char* data_ = nullptr;
+  SharedMemoryRegistry registry_{true};
+};
+
+TEST_F(SharedMemoryTest, OffsetsNeedNotBeAtPages) {
+  ASSERT_TRUE(registry_.add({"r", key_, 5001, 4999}).ok());
+  const auto range = registry_.find("r", 998, 4001);
+  ASSERT_TRUE(range.ok()) << range.status();
+  EXPECT_EQ(std::memcmp(range->data, data_ + 5999, 4001), 0);
+  range->data[0] = std::byte{7};
+  EXPECT_EQ(data_[5999], 7) << "the client sees what is written";
+}
+
+TEST_F(SharedMemoryTest, MemoryOutlivesItsRegion) {
+  ASSERT_TRUE(registry_.add({"r", key_, 0, kSize}).ok());
+  const auto range = registry_.find("r", 0, kSize);
+  ASSERT_TRUE(registry_.remove("r").ok());
+  EXPECT_EQ(registry_.find("r", 0, 1).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(std::memcmp(range->data, data_, kSize), 0);
+}
+
+TEST_F(SharedMemoryTest, RangesThatAreNotThereAreRefused) {
+  ASSERT_TRUE(registry_.add({"r", key_, 0, 100}).ok());
+  EXPECT_TRUE(registry_.find("r", 100, 0).ok());
+  for (const auto& [offset, size] : {std::pair<uint64_t, uint64_t>{0, 101}, {100, 1}, {101, 0}, {UINT64_MAX, 2},
+                                     {2, UINT64_MAX}}) {
+    EXPECT_EQ(registry_.find("r", offset, size).status().message(),
+              "Invalid offset + byte size for shared memory region: 'r'");
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(registry_.add({"s", key_, kSize, 1})));
+  EXPECT_TRUE(absl::IsInvalidArgument(registry_.add({"s", key_, UINT64_MAX, 2})));
+  EXPECT_TRUE(absl::IsInvalidArgument(registry_.add({"s", key_, 0, UINT64_MAX})));
+  EXPECT_TRUE(absl::IsAlreadyExists(registry_.add({"r", key_, 0, 1})));
+}
+
+TEST_F(SharedMemoryTest, KeysLeadNowhereElse) {
+  for (const std::string& bad : {std::string(), std::string("/"), std::string(".."), std::string("/.."),
+                                 std::string("/a/b"), std::string("../etc/passwd"), std::string("a\0b", 3),
+                                 std::string(300, 'x'), std::string("/zeta_x"), std::string("triton_x")}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(registry_.add({"r", bad, 0, 1}))) << bad;
+  }
+  EXPECT_TRUE(registry_.list("")->empty());
+}
+
+TEST_F(SharedMemoryTest, TextIsCopiedLestItChange) {
+  ASSERT_TRUE(registry_.add({"r", key_, 0, 100}).ok());
+  const auto range = *registry_.find("r", 0, 100);
+  const Buffer text = read_shared_memory(range, DataType::kBytes);
+  const Buffer numbers = read_shared_memory(range, DataType::kUint8);
+  data_[3] = 99;
+  EXPECT_EQ(text.data[3], std::byte{3});
+  EXPECT_EQ(numbers.data[3], std::byte{99});
+}
+
+TEST(SharedMemory, IsRefusedUnlessAllowed) {
+  SharedMemoryRegistry registry(false);
+  EXPECT_TRUE(absl::IsUnavailable(registry.add({"r", "/x", 0, 1})));
+  EXPECT_TRUE(absl::IsUnavailable(registry.find("r", 0, 1).status()));
+}
+
+}  // namespace
+}  // namespace zeta::serving
