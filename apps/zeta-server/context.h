@@ -5,11 +5,15 @@
 
 #include "apps/zeta-server/access.h"
 #include "apps/zeta-server/openai/generation_metrics.h"
-#include "apps/zeta-server/settings/trace_settings.h"
 #include "src/serving/registry.h"
-#include "src/serving/shared_memory.h"
+
+namespace zeta::serving {
+class SharedMemoryRegistry;
+}
 
 namespace zeta::server {
+
+class TraceSettings;
 
 struct Context {
   std::shared_ptr<serving::ModelRegistry> registry;

@@ -19,7 +19,9 @@
 #include "apps/zeta-server/monitoring.h"
 #include "apps/zeta-server/openai/error.h"
 #include "apps/zeta-server/openai/routes.h"
+#include "apps/zeta-server/settings/trace_settings.h"
 #include "src/base/concat.h"
+#include "src/serving/shared_memory.h"
 #include "src/base/log.h"
 #include "src/http/server.h"
 

@@ -1,7 +1,6 @@
 #include "src/serving/requested_output.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "src/base/concat.h"
@@ -15,15 +14,15 @@ const RequestedOutput* find_request(const std::vector<RequestedOutput>& requeste
 }
 
 absl::Status move_to_shared_memory(const OutputTarget& target, Tensor& tensor) {
-  if (tensor.data.size > target.range.size) {
+  if (tensor.data.size > target.range.size()) {
     return absl::InternalError(concat("shared memory size specified with the request for output '",
-                                      tensor.name, "' (", target.range.size,
+                                      tensor.name, "' (", target.range.size(),
                                       " bytes) should be at least ", tensor.data.size,
                                       " bytes to hold the results"));
   }
-  if (tensor.data.size != 0) std::memcpy(target.range.data, tensor.data.data, tensor.data.size);
+  absl::Status status = target.range.write(tensor.data);
   tensor.data = {};
-  return absl::OkStatus();
+  return status;
 }
 
 }  // namespace

@@ -5,11 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <utility>
 
 #include "src/base/concat.h"
-#include "src/serving/tensor.h"
 
 namespace zeta::serving {
 namespace {
@@ -29,33 +30,15 @@ bool is_reserved(std::string_view key) {
   return key.starts_with("triton_") || key.starts_with("zeta_");
 }
 
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
+struct Descriptor {
+  explicit Descriptor(int opened) : number(opened) {}
   ~Descriptor() {
-    if (number_ >= 0) close(number_);
+    if (number >= 0) close(number);
   }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
-  int number() const { return number_; }
-
- private:
-  const int number_;
+  const int number;
 };
-
-// A mapping starts at a page: what lies before `offset` on its page is mapped too.
-absl::StatusOr<SharedMemoryRange> map(const Descriptor& object, const SharedMemoryRegion& region) {
-  const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  const uint64_t skipped = region.offset % page;
-  const size_t length = region.byte_size + skipped;
-  void* start = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, object.number(),
-                     static_cast<off_t>(region.offset - skipped));
-  if (start == MAP_FAILED) {
-    return absl::InternalError(concat("unable to map shared memory region: '", region.key, "'"));
-  }
-  std::shared_ptr<void> owner(start, [length](void* mapped) { munmap(mapped, length); });
-  return SharedMemoryRange{static_cast<std::byte*>(start) + skipped, region.byte_size, std::move(owner)};
-}
 
 absl::StatusOr<SharedMemoryRange> open_region(const SharedMemoryRegion& region) {
   if (!is_plain_key(region.key)) {
@@ -67,9 +50,9 @@ absl::StatusOr<SharedMemoryRange> open_region(const SharedMemoryRegion& region) 
                                              "' with key '", region.key,
                                              "' as the key is reserved for the server's own use"));
   }
-  const Descriptor object(shm_open(region.key.c_str(), O_RDWR | O_CLOEXEC, 0));
+  const auto object = std::make_shared<Descriptor>(shm_open(region.key.c_str(), O_RDWR | O_CLOEXEC, 0));
   struct stat info {};
-  if (object.number() < 0 || fstat(object.number(), &info) != 0) {
+  if (object->number < 0 || fstat(object->number, &info) != 0) {
     return absl::InternalError(concat("Unable to open shared memory region: '", region.key, "'"));
   }
   if (region.byte_size == 0) {
@@ -81,16 +64,34 @@ absl::StatusOr<SharedMemoryRange> open_region(const SharedMemoryRegion& region) 
         concat("failed to register shared memory region '", region.name, "': invalid args: offset ",
                region.offset, " and byte_size ", region.byte_size, " reach beyond its ", size, " bytes"));
   }
-  return map(object, region);
+  return SharedMemoryRange(object->number, region.offset, region.byte_size, object);
 }
 
 }  // namespace
 
-Buffer read_shared_memory(const SharedMemoryRange& range, DataType type) {
-  if (type == DataType::kBytes) {
-    return make_buffer(std::string(reinterpret_cast<const char*>(range.data), range.size));
+absl::StatusOr<Buffer> SharedMemoryRange::read() const {
+  std::shared_ptr<std::byte[]> copy = std::make_unique_for_overwrite<std::byte[]>(std::max<size_t>(size_, 1));
+  for (size_t done = 0; done < size_;) {
+    const ssize_t count = pread(object_, copy.get() + done, size_ - done, static_cast<off_t>(offset_ + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {
+      return absl::InvalidArgumentError("a shared memory region has become smaller than it was registered");
+    }
+    done += static_cast<size_t>(count);
   }
-  return aligned({range.data, range.size, range.owner}, type);
+  const std::byte* data = copy.get();
+  return Buffer{data, size_, std::move(copy)};
+}
+
+absl::Status SharedMemoryRange::write(const Buffer& data) const {
+  for (size_t done = 0; done < data.size;) {
+    const ssize_t count =
+        pwrite(object_, data.data + done, data.size - done, static_cast<off_t>(offset_ + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return absl::InternalError("a shared memory region cannot be written");
+    done += static_cast<size_t>(count);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status refuse_cuda_shared_memory(std::string_view region) {
@@ -118,7 +119,7 @@ absl::Status SharedMemoryRegistry::add(const SharedMemoryRegion& region) {
   }
   auto range = open_region(region);
   if (!range.ok()) return range.status();
-  regions_.emplace(region.name, Mapped{region, *std::move(range)});
+  regions_.emplace(region.name, Opened{region, *std::move(range)});
   return absl::OkStatus();
 }
 
@@ -137,8 +138,8 @@ absl::StatusOr<std::vector<SharedMemoryRegion>> SharedMemoryRegistry::list(std::
   if (absl::Status status = check_allowed(); !status.ok()) return status;
   MutexLock lock(mutex_);
   std::vector<SharedMemoryRegion> regions;
-  for (const auto& [key, mapped] : regions_) {
-    if (name.empty() || key == name) regions.push_back(mapped.region);
+  for (const auto& [key, opened] : regions_) {
+    if (name.empty() || key == name) regions.push_back(opened.region);
   }
   if (name.empty() || !regions.empty()) return regions;
   return absl::NotFoundError(concat("Unable to find system shared memory region: '", name, "'"));
@@ -153,11 +154,11 @@ absl::StatusOr<SharedMemoryRange> SharedMemoryRegistry::find(std::string_view na
     return absl::NotFoundError(concat("Unable to find shared memory region: '", name, "'"));
   }
   const SharedMemoryRange& range = found->second.range;
-  if (offset > range.size || size > range.size - offset) {
+  if (offset > range.size() || size > range.size() - offset) {
     return absl::InvalidArgumentError(
         concat("Invalid offset + byte size for shared memory region: '", name, "'"));
   }
-  return SharedMemoryRange{range.data + offset, size, range.owner};
+  return range.part(offset, size);
 }
 
 }  // namespace zeta::serving

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,16 +18,31 @@
 
 namespace zeta::serving {
 
-// Part of a region. The memory stays mapped while `owner` lives, even when the region is unregistered. The
-// client may change it at any time.
-struct SharedMemoryRange {
-  std::byte* data = nullptr;
-  size_t size = 0;
-  std::shared_ptr<const void> owner;
-};
+// Part of a region. Its memory is copied rather than mapped: a client may shrink or change the object at any
+// time, which must neither end the server nor change a tensor that has been checked. Stays usable when the
+// region is unregistered. Thread-safe.
+class SharedMemoryRange {
+ public:
+  SharedMemoryRange() = default;
+  // `object`: of an open descriptor, which `owner` closes.
+  SharedMemoryRange(int object, uint64_t offset, uint64_t size, std::shared_ptr<const void> owner)
+      : object_(object), offset_(offset), size_(size), owner_(std::move(owner)) {}
 
-// The range as a tensor's data. BYTES are copied, lest their lengths change once they have been checked.
-Buffer read_shared_memory(const SharedMemoryRange& range, DataType type);
+  uint64_t size() const { return size_; }
+  // REQUIRES: offset + size ≤ size().
+  SharedMemoryRange part(uint64_t offset, uint64_t size) const {
+    return {object_, offset_ + offset, size, owner_};
+  }
+  // A copy. InvalidArgument when the object has become smaller.
+  absl::StatusOr<Buffer> read() const;
+  // REQUIRES: data.size ≤ size().
+  absl::Status write(const Buffer& data) const;
+
+ private:
+  int object_ = -1;
+  uint64_t offset_ = 0, size_ = 0;
+  std::shared_ptr<const void> owner_;
+};
 
 struct SharedMemoryRegion {
   std::string name;
@@ -45,7 +61,7 @@ class SharedMemoryRegistry {
   // one that is trusted.
   explicit SharedMemoryRegistry(bool allowed) : allowed_(allowed) {}
 
-  // Maps bytes [offset, offset + byte_size) of the object `key`, which must exist and hold them. `key` is one
+  // Opens bytes [offset, offset + byte_size) of the object `key`, which must exist and hold them. `key` is one
   // file name with or without a leading slash, and not one of the server's own ("/triton_…", "/zeta_…").
   // AlreadyExists when there is a region of that name.
   absl::Status add(const SharedMemoryRegion& region) ZETA_EXCLUDES(mutex_);
@@ -62,7 +78,7 @@ class SharedMemoryRegistry {
       ZETA_EXCLUDES(mutex_);
 
  private:
-  struct Mapped {
+  struct Opened {
     SharedMemoryRegion region;
     SharedMemoryRange range;
   };
@@ -70,7 +86,7 @@ class SharedMemoryRegistry {
 
   const bool allowed_;
   mutable Mutex mutex_;
-  std::map<std::string, Mapped, std::less<>> regions_ ZETA_GUARDED_BY(mutex_);
+  std::map<std::string, Opened, std::less<>> regions_ ZETA_GUARDED_BY(mutex_);
 };
 
 }  // namespace zeta::serving

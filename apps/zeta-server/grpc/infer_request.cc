@@ -158,7 +158,7 @@ class InputReader {
       }
       const auto range = shared_memory_.find(place->region, place->offset, place->size);
       if (!range.ok()) return range.status();
-      return serving::read_shared_memory(*range, type);
+      return range->read();
     }
     if (!raw_.empty()) {
       if (input.has_contents()) {

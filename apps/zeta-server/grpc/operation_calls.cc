@@ -3,7 +3,9 @@
 #include <string>
 
 #include "apps/zeta-server/settings/log_settings.h"
+#include "apps/zeta-server/settings/trace_settings.h"
 #include "src/base/concat.h"
+#include "src/serving/shared_memory.h"
 
 namespace zeta::server::grpc_api {
 

@@ -98,7 +98,7 @@ class InputReader {
     serving::OutputTarget place;
     const auto range = find_range(source_, **parameters, place);
     if (!range.ok()) return range.status();
-    return serving::read_shared_memory(*range, tensor.datatype);
+    return range->read();
   }
 
   absl::StatusOr<serving::Buffer> take_binary(const json::object& parameters,

@@ -32,8 +32,8 @@ struct RequestSource {
 
 // Reads the body of …/infer: {"id", "inputs": [{"name", "shape", "datatype", "data"}], "outputs": [{"name"}],
 // "parameters"}. Instead of "data" an input may have the parameter binary_data_size, and its bytes stand
-// behind the JSON, in the order of the inputs; or shared_memory_region, _offset and _byte_size. Such tensors
-// are views of the body or the shared memory. InvalidArgument names the field; what is not supported is
+// behind the JSON, in the order of the inputs; or shared_memory_region, _offset and _byte_size. Tensors
+// behind the JSON are views of the body where their alignment allows it. InvalidArgument names the field; what is not supported is
 // refused by name.
 absl::StatusOr<ReadRequest> read_infer_request(const RequestSource& source);
 

@@ -10,7 +10,9 @@
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/json_fields.h"
 #include "apps/zeta-server/settings/log_settings.h"
+#include "apps/zeta-server/settings/trace_settings.h"
 #include "src/base/concat.h"
+#include "src/serving/shared_memory.h"
 
 namespace zeta::server::kserve {
 namespace {

@@ -93,8 +93,8 @@ void register_region(std::string_view text) {
   check(request.offset() + request.byte_size() <= kObject || request.key() != object_key(),
         "a region beyond its object");
   const auto all = shared_memory.find(request.name(), 0, request.byte_size());
-  check(all.ok() && all->size == request.byte_size(), "a region without its memory");
-  all->data[all->size - 1] = all->data[0];
+  check(all.ok() && all->size() == request.byte_size(), "a region without its memory");
+  check(request.key() != object_key() || all->read().ok(), "a region that cannot be read");
   check(!shared_memory.find(request.name(), 1, request.byte_size()).ok(), "memory beyond a region");
 }
 

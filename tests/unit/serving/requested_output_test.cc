@@ -1,6 +1,8 @@
 #include "src/serving/requested_output.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <limits>
@@ -58,17 +60,20 @@ TEST(DeliverOutputs, ThoseThatAreAskedForInTheModelsOrder) {
 }
 
 TEST(DeliverOutputs, SharedMemoryThatIsTooSmallIsNotWritten) {
-  std::vector<std::byte> memory(8);
-  RequestedOutput request{"A", 0, OutputTarget{"r", 0, {memory.data(), 7, nullptr}}, {}};
+  const int object = memfd_create("test", 0);
+  ASSERT_EQ(ftruncate(object, 8), 0);
+  RequestedOutput request{"A", 0, OutputTarget{"r", 0, {object, 0, 7, nullptr}}, {}};
   const auto refused = deliver_outputs({request}, {bytes_tensor("A", {"four"})}, false);
   EXPECT_TRUE(absl::IsInternal(refused.status()));
-  EXPECT_EQ(memory, std::vector<std::byte>(8));
-  request.target->range.size = 8;
+  const SharedMemoryRange all(object, 0, 8, nullptr);
+  EXPECT_EQ(all.read()->data[4], std::byte{0});
+  request.target->range = all;
   const auto delivered = deliver_outputs({request}, {bytes_tensor("A", {"four"})}, false);
   ASSERT_TRUE(delivered.ok());
   EXPECT_EQ(delivered->front().byte_size, 8u);
   EXPECT_EQ(delivered->front().tensor.data.size, 0u);
-  EXPECT_EQ(memory[4], std::byte{'f'});
+  EXPECT_EQ(all.read()->data[4], std::byte{'f'});
+  close(object);
 }
 
 }  // namespace
