@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "apps/zeta-server/access.h"
+#include "apps/zeta-server/control_threads.h"
 #include "apps/zeta-server/openai/generation_metrics.h"
 #include "src/serving/registry.h"
 
@@ -22,6 +23,7 @@ struct Context {
   std::shared_ptr<TraceSettings> trace_settings;
   AccessRules http_access;
   std::shared_ptr<const HeaderPattern> http_forwarded_headers;  // null: none
+  std::shared_ptr<ControlThreads> control_threads;
 };
 
 }  // namespace zeta::server

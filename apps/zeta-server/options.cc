@@ -41,6 +41,8 @@ struct Typed {
   std::optional<int64_t> max_num_seqs, max_model_len, threads;
   double idle_timeout = 75, read_timeout = 30, request_timeout = 0, exit_timeout = 30;
   int log_verbose = 0;
+  int poll_seconds = 15;
+  std::string control_mode = "none";
   std::string log_format = "default";
 };
 
@@ -62,7 +64,7 @@ serving::Parameter to_parameter(const std::string& text) {
 
 void add_model_options(CLI::App& app, Options& options, Typed& typed) {
   const auto group = "Models";
-  app.add_option("--model-repository,--model-store", options.repositories,
+  app.add_option("--model-repository,--model-store", options.registry.repositories,
                  "Folder of models in Triton's layout (repeatable)")
       ->group(group)
       ->take_all();
@@ -70,6 +72,24 @@ void add_model_options(CLI::App& app, Options& options, Typed& typed) {
                  "A Hugging Face folder, or one model of a repository: [NAME=]FOLDER (repeatable)")
       ->group(group)
       ->take_all();
+  app.add_option("--model-control-mode", typed.control_mode,
+                 "none: what is there at the start; explicit: --load-model and the load API; poll: what "
+                 "comes and goes")
+      ->group(group)
+      ->check(CLI::IsMember({"none", "explicit", "poll"}))
+      ->capture_default_str();
+  app.add_option("--load-model", options.load_models,
+                 "With explicit control: load it at the start; *: all (repeatable)")
+      ->group(group)
+      ->take_all();
+  app.add_option("--repository-poll-secs", typed.poll_seconds, "With poll control: seconds between looks")
+      ->group(group)
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  app.add_option("--strict-readiness", options.registry.strict_readiness,
+                 "Ready only while every model is; false: once the start is over")
+      ->group(group)
+      ->capture_default_str();
   app.add_option("--max-num-seqs", typed.max_num_seqs, "Backend zeta: most sequences generated at once")
       ->group(group)
       ->check(CLI::PositiveNumber);
@@ -170,6 +190,16 @@ std::chrono::milliseconds milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
 }
 
+void apply_control(const Typed& typed, Options& options) {
+  using serving::ModelControl;
+  options.registry.control = typed.control_mode == "explicit" ? ModelControl::kExplicit
+                             : typed.control_mode == "poll"   ? ModelControl::kPoll
+                                                              : ModelControl::kNone;
+  options.poll_interval = std::chrono::seconds(typed.poll_seconds);
+  if (options.load_models.empty() || options.registry.control == ModelControl::kExplicit) return;
+  throw CLI::ValidationError("--load-model", "needs --model-control-mode=explicit");
+}
+
 void apply(const Typed& typed, Options& options) {
   for (const std::string& setting : typed.backend_config) add_backend_config(setting, options);
   auto set = [&](const char* key, const std::optional<int64_t>& value) {
@@ -185,7 +215,8 @@ void apply(const Typed& typed, Options& options) {
   if (typed.log_verbose > 0) options.log.level = log::Level::kVerbose;
   if (typed.log_format == "json") options.log.format = log::Format::kJson;
   if (options.metrics_address.empty()) options.metrics_address = options.http_address;
-  if (options.repositories.empty() && options.models.empty()) {
+  apply_control(typed, options);
+  if (options.registry.repositories.empty() && options.models.empty()) {
     throw CLI::RequiredError("--model-repository FOLDER or --model [NAME=]FOLDER");
   }
 }

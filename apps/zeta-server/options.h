@@ -22,8 +22,10 @@ inline constexpr int kExitFailed = 1;    // a port could not be had, or a model 
 inline constexpr int kExitBadUsage = 2;  // the command line, or what it names, is wrong
 
 struct Options {
-  std::vector<std::string> repositories;
-  std::vector<std::string> models;  // FOLDER or NAME=FOLDER
+  serving::RegistryOptions registry;
+  std::vector<std::string> models;       // FOLDER or NAME=FOLDER
+  std::vector<std::string> load_models;  // of the repositories, with explicit control; "*": all
+  std::chrono::seconds poll_interval{15};
   std::string backend_directory;
   serving::ModelRegistry::BackendSettings backend_settings;
   size_t load_threads = 4;

@@ -2,11 +2,11 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -15,28 +15,21 @@
 #include "apps/zeta-server/grpc/server.h"
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/routes.h"
+#include "apps/zeta-server/model_sources.h"
 #include "apps/zeta-server/model_table.h"
 #include "apps/zeta-server/monitoring.h"
 #include "apps/zeta-server/openai/error.h"
 #include "apps/zeta-server/openai/routes.h"
 #include "apps/zeta-server/settings/trace_settings.h"
+#include "apps/zeta-server/start_failure.h"
 #include "src/base/concat.h"
 #include "src/serving/shared_memory.h"
 #include "src/base/log.h"
+#include "src/base/mutex.h"
 #include "src/http/server.h"
 
 namespace zeta::server {
 namespace {
-
-// A start that cannot succeed: what to say and how to exit.
-struct StartFailure : std::runtime_error {
-  StartFailure(int code, const std::string& message) : std::runtime_error(message), exit_code(code) {}
-  int exit_code;
-};
-
-void must(const absl::Status& status) {
-  if (!status.ok()) throw StartFailure(kExitBadUsage, std::string(status.message()));
-}
 
 // Every connection takes a descriptor, and the usual limit of 1024 is soon reached.
 void raise_descriptor_limit() {
@@ -44,49 +37,6 @@ void raise_descriptor_limit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-serving::ModelDescription describe(const std::string& model) {
-  const size_t equals = model.find('=');
-  const bool named = equals != std::string::npos && model.find('/') > equals;
-  return serving::describe_model(named ? model.substr(0, equals) : "",
-                                 named ? model.substr(equals + 1) : model);
-}
-
-// A setting for a backend that no model uses would be ignored without a word. While a model's backend is not
-// known, neither is whether one is unused.
-void require_used(const serving::ModelRegistry::BackendSettings& settings,
-                  const std::set<std::string>& backends) {
-  for (const auto& [backend, parameters] : settings) {
-    if (backends.contains(backend)) continue;
-    std::string in_use;
-    for (const std::string& other : backends) in_use += (in_use.empty() ? "" : ", ") + other;
-    throw StartFailure(kExitBadUsage, concat("setting ", parameters.begin()->first, " is for the backend '",
-                                             backend, "', which no model uses; backends in use: ", in_use));
-  }
-}
-
-std::shared_ptr<serving::ModelRegistry> find_models(const Options& options) {
-  auto registry =
-      std::make_shared<serving::ModelRegistry>(options.backend_directory, options.backend_settings);
-  std::set<std::string> backends;
-  const auto add = [&](serving::ModelDescription model) {
-    backends.insert(model.backend);
-    must(registry->add(std::move(model)));
-  };
-  for (const std::string& folder : options.repositories) {
-    auto models = serving::scan_repository(folder);
-    must(models.status());
-    if (models->empty()) log::warning("no model found in the repository", {{"repository", folder}});
-    for (auto& model : *models) add(std::move(model));
-  }
-  for (const std::string& model : options.models) {
-    auto description = describe(model);
-    must(description.status);
-    add(std::move(description));
-  }
-  if (!backends.contains("")) require_used(options.backend_settings, backends);
-  return registry;
 }
 
 http::Response transport_error(std::string_view path, int status, std::string_view message) {
@@ -153,6 +103,12 @@ size_t drain_all(http::Server& http, grpc_api::Server* grpc, std::chrono::millis
   return http_abandoned + grpc_abandoned;
 }
 
+bool all_ready(const serving::ModelRegistry& registry) {
+  return std::ranges::all_of(registry.index(), [](const serving::ModelStatus& model) {
+    return model.state == serving::ModelState::kReady || model.state == serving::ModelState::kUnknown;
+  });
+}
+
 // Loads the models on a thread of its own, so that the server lives meanwhile.
 class Loader {
  public:
@@ -160,8 +116,13 @@ class Loader {
   Loader(const Options& options, serving::ModelRegistry& registry, Shutdown& shutdown)
       : thread_([this, &options, &registry, &shutdown] { load(options, registry, shutdown); }) {}
 
-  // A failure from now on is no news.
-  void end() { ending_ = true; }
+  // A failure from now on is no news, and nothing more is loaded.
+  void end() ZETA_EXCLUDES(mutex_) {
+    ending_ = true;
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    stop_.notify_all();
+  }
   bool done() const { return done_; }
   bool failed() const { return failed_; }
 
@@ -172,13 +133,35 @@ class Loader {
       std::fputs(model_table(registry.index()).c_str(), stdout);
       std::fflush(stdout);
     }
-    failed_ = !registry.ready() && !ending_;
+    failed_ = !all_ready(registry) && !ending_;
     done_ = true;
     if (!failed_) log::info("ready");
-    if (failed_ && options.exit_on_error) shutdown.request("a model cannot be loaded (--exit-on-error)");
+    if (failed_ && options.exit_on_error)
+      return shutdown.request("a model cannot be loaded (--exit-on-error)");
+    if (options.registry.control == serving::ModelControl::kPoll) poll(options, registry);
+  }
+
+  void poll(const Options& options, serving::ModelRegistry& registry) {
+    const auto next = [&] { return std::chrono::steady_clock::now() + options.poll_interval; };
+    while (wait_until(next())) {
+      done_ = false;
+      registry.poll();
+      done_ = true;
+    }
+  }
+
+  // False when the end comes first.
+  bool wait_until(std::chrono::steady_clock::time_point time) ZETA_EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    while (!stopping_ && stop_.wait_until(mutex_, time)) {
+    }
+    return !stopping_;
   }
 
   std::atomic<bool> ending_{false}, done_{false}, failed_{false};
+  Mutex mutex_;
+  CondVar stop_;
+  bool stopping_ ZETA_GUARDED_BY(mutex_) = false;
   std::jthread thread_;
 };
 
@@ -190,6 +173,7 @@ int serve(const Options& options, Shutdown& shutdown) {
   context->trace_settings = std::make_shared<TraceSettings>();
   context->http_access = options.http_access;
   context->http_forwarded_headers = options.http_forwarded_headers;
+  context->control_threads = std::make_shared<ControlThreads>(options.load_threads);
   http::Server server(options.http_threads);
   listen_all(server, options, context);
   const auto grpc_server = listen_grpc(options, context);
@@ -202,7 +186,7 @@ int serve(const Options& options, Shutdown& shutdown) {
   context->registry->close();
   const size_t aborted = drain_all(server, grpc_server.get(), options.exit_timeout);
   if (aborted != 0) log::warning("dropped at the exit timeout", {{"connections", aborted}});
-  if (!loader.done()) {
+  if (!loader.done() || context->control_threads->busy()) {
     log::warning("a model is still being loaded; ending without it");
     log::flush();
     std::_Exit(kExitOk);

@@ -46,6 +46,7 @@ class CondVar {
     lock.release();
     return status == std::cv_status::no_timeout;
   }
+  void notify_one() { condition_.notify_one(); }
   void notify_all() { condition_.notify_all(); }
 
  private:

@@ -24,7 +24,7 @@ enum class WhenFull { kRefuse, kAnswer };
 class Router {
  public:
   // `pattern` is made of literal segments and {name} segments, which match any one segment:
-  // "/v2/models/{model}/infer". REQUIRES: no two routes match the same method and path.
+  // "/v2/models/{model}/infer". Of two that match the same, the one that was added first answers.
   // A kAnswer route is for whoever watches the server: it must be cheap, and its connection is closed after.
   void add(std::string_view method, std::string_view pattern, Handler handler,
            WhenFull when_full = WhenFull::kRefuse);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -106,8 +107,9 @@ struct ModelMetadata {
   std::vector<TensorMetadata> inputs;
   std::vector<TensorMetadata> outputs;
   bool decoupled = false;      // may answer a request with several responses
-  std::string notice;          // what whoever runs the server should know of how it was loaded; logged
+  std::string notice{};        // what whoever runs the server should know of how it was loaded; logged
   int64_t max_batch_size = 0;  // > 0: dimension 0 of every tensor is a batch
+  std::map<std::string, std::string> metric_tags = {};  // further labels of its metrics
 
   bool batched() const { return max_batch_size > 0; }
 };
@@ -134,19 +136,84 @@ class Model {
 };
 
 // What to load: the folder that holds the model's files, and settings from its configuration or the command
-// line.
+// line. `inputs` and `outputs` are the tensors that the model itself takes and gives, with the batch
+// dimension
+// (-1) where max_batch_size > 0; where they are empty the backend finds out, if it can.
 struct ModelSource {
   std::string name;
   std::string version;
   std::string folder;
   Parameters parameters;
+  std::string file{};          // within `folder`; empty: the backend's usual name
+  int64_t max_batch_size = 0;  // 0: dimension 0 has no special meaning
+  std::vector<TensorMetadata> inputs{};
+  std::vector<TensorMetadata> outputs{};
+  bool cuda_graphs = false;
 };
 
+// ---- Models that leave queues, batches and threads to the server ----
+
+// Where an instance of a model computes.
+struct Placement {
+  enum class Kind { kCpu, kGpu };
+  std::string name;  // of the instance, for messages
+  Kind kind = Kind::kCpu;
+  int device = 0;  // of a GPU
+};
+
+// An input of several requests at once: `pieces`, laid one after another, are a tensor of `shape`. The
+// instance puts them where it computes; this is the one copy that a batch costs, and a single piece can be
+// used in place.
+struct BatchInput {
+  std::string name;
+  DataType datatype = DataType::kFp32;
+  std::vector<int64_t> shape;
+  std::vector<Buffer> pieces;
+};
+
+struct Batch {
+  int64_t size = 1;  // along dimension 0
+  std::vector<BatchInput> inputs;
+  std::vector<std::string> outputs;  // wanted; empty: all
+  Parameters parameters;             // the same of all requests
+};
+
+// Outputs have the batch's size as dimension 0; the requests' shares are views of them.
+struct BatchResult {
+  std::vector<Tensor> outputs;
+  std::chrono::steady_clock::time_point inputs_ready;  // when the inputs were where they are computed on
+  std::chrono::steady_clock::time_point computed;      // when the computation had ended
+};
+
+// Computes one batch at a time. All calls, from construction on, come from one thread.
+class Instance {
+ public:
+  virtual ~Instance() = default;
+  // Blocks. A status fails every request of the batch and leaves the instance fit for the next.
+  virtual absl::StatusOr<BatchResult> execute(const Batch& batch) = 0;
+};
+
+// A loaded model, of which instances can be made. Outlives them. metadata and metrics may be called from any
+// thread, make_instance from several at once.
+class Executable {
+ public:
+  virtual ~Executable() = default;
+  virtual const ModelMetadata& metadata() const = 0;
+  virtual absl::StatusOr<std::unique_ptr<Instance>> make_instance(const Placement& placement) = 0;
+  virtual std::vector<MetricSample> metrics() const { return {}; }
+};
+
+// Implements one of the two.
 class Backend {
  public:
   virtual ~Backend() = default;
-  // Blocks until the model can answer. A status names the file or value at fault and the remedy.
-  virtual absl::StatusOr<std::unique_ptr<Model>> load(const ModelSource& source) = 0;
+  // A model that schedules its requests itself. Blocks until it can answer. A status names the file or value
+  // at fault and the remedy.
+  virtual absl::StatusOr<std::unique_ptr<Model>> load(const ModelSource&) {
+    return absl::UnimplementedError("this backend leaves scheduling to the server");
+  }
+  // A model that the server schedules (src/serving/scheduling); null: call load instead.
+  virtual absl::StatusOr<std::unique_ptr<Executable>> load_executable(const ModelSource&) { return nullptr; }
 };
 
 }  // namespace zeta::serving

@@ -41,7 +41,7 @@ Labels with(Labels labels, std::string name, std::string value) {
   return labels;
 }
 
-void add_failures(Families& families, const Labels& labels, const Statistics& statistics) {
+void add_failures(Families& families, const Labels& labels, const StatisticsSnapshot& statistics) {
   const std::pair<const char*, double> reasons[] = {
       {"REJECTED", static_cast<double>(statistics.rejected)},
       {"CANCELED", static_cast<double>(statistics.canceled)},
@@ -53,17 +53,34 @@ void add_failures(Families& families, const Labels& labels, const Statistics& st
   }
 }
 
-void add_statistics(Families& families, const Labels& labels, const Statistics& statistics) {
+void add_statistics(Families& families, const Labels& labels, const StatisticsSnapshot& statistics) {
   const auto counter = [&](const char* name, const char* help, double value) {
     families.add(name, help, MetricType::Counter, labels, value);
   };
-  const auto success = static_cast<double>(statistics.success);
-  counter("nv_inference_request_success", "Number of successful inference requests", success);
-  counter("nv_inference_count", "Number of inferences performed", success);
-  counter("nv_inference_exec_count", "Number of model executions performed (no batching: one a request)",
-          success);
-  counter("nv_inference_request_duration_us", "Cumulative duration of successful requests in microseconds",
-          static_cast<double>(statistics.request_microseconds));
+  const auto total = [&](const char* name, const char* help, const DurationTotal& duration) {
+    counter(name, help, static_cast<double>(duration.ns / 1000));
+  };
+  counter("nv_inference_request_success", "Number of successful inference requests, all batch sizes",
+          static_cast<double>(statistics.success.count));
+  counter("nv_inference_count", "Number of inferences performed (does not include cached requests)",
+          static_cast<double>(statistics.inference_count));
+  counter("nv_inference_exec_count",
+          "Number of model executions performed (does not include cached requests)",
+          static_cast<double>(statistics.execution_count));
+  total("nv_inference_request_duration_us",
+        "Cumulative inference request duration in microseconds (includes cached requests)",
+        statistics.success);
+  total("nv_inference_queue_duration_us",
+        "Cumulative inference queuing duration in microseconds (includes cached requests)", statistics.queue);
+  total("nv_inference_compute_input_duration_us", "Cumulative compute input duration in microseconds",
+        statistics.compute_input);
+  total("nv_inference_compute_infer_duration_us", "Cumulative compute inference duration in microseconds",
+        statistics.compute_infer);
+  total("nv_inference_compute_output_duration_us",
+        "Cumulative inference compute output duration in microseconds", statistics.compute_output);
+  families.add("nv_inference_pending_request_count",
+               "Instantaneous number of pending requests awaiting execution per-model.", MetricType::Gauge,
+               labels, static_cast<double>(statistics.pending));
   counter("zeta_inference_responses_total",
           "Responses sent, of which a decoupled model has several a request",
           static_cast<double>(statistics.responses));
@@ -79,11 +96,13 @@ ModelMetrics::ModelMetrics(std::shared_ptr<const ModelRegistry> registry) : regi
 std::vector<MetricFamily> ModelMetrics::Collect() const {
   Families families;
   for (const ModelStatus& status : registry_->index()) {
+    if (status.state == ModelState::kUnknown) continue;
     families.add("zeta_model_ready", "1 when the model answers requests", MetricType::Gauge,
                  {{"model", status.name}, {"version", status.version}}, status.state == ModelState::kReady);
   }
   for (const auto& model : registry_->ready_models()) {
-    const Labels labels{{"model", model->metadata().name}, {"version", model->metadata().version}};
+    Labels labels{{"model", model->metadata().name}, {"version", model->metadata().version}};
+    for (const auto& [name, value] : model->metadata().metric_tags) labels.push_back({name, value});
     add_statistics(families, labels, model->statistics());
     families.add("nv_model_load_duration_secs", "Time the model took to load in seconds", MetricType::Gauge,
                  labels, model->load_seconds());

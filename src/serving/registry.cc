@@ -1,146 +1,131 @@
 #include "src/serving/registry.h"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <exception>
-#include <thread>
+#include <charconv>
+#include <filesystem>
 #include <utility>
 
 #include "src/base/concat.h"
-#include "src/base/log.h"
-#include "src/serving/backend_library.h"
 
 namespace zeta::serving {
+namespace {
 
-std::string_view model_state_name(ModelState state) {
-  switch (state) {
-    case ModelState::kLoading:
-      return "LOADING";
-    case ModelState::kReady:
-      return "READY";
-    case ModelState::kUnavailable:
-      return "UNAVAILABLE";
-  }
-  return "";
+// 0 for anything else than a number > 0, which no version is.
+int64_t to_version(std::string_view text) {
+  int64_t version = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
+  return error == std::errc() && end == text.data() + text.size() ? version : 0;
 }
 
-ModelRegistry::ModelRegistry(std::string backend_directory, BackendSettings settings)
-    : backend_directory_(std::move(backend_directory)), settings_(std::move(settings)) {}
+}  // namespace
+
+ModelRegistry::ModelRegistry(std::string backend_directory, BackendSettings settings, RegistryOptions options)
+    : options_(std::move(options)), loader_(std::move(backend_directory), std::move(settings)) {}
 
 absl::Status ModelRegistry::add(ModelDescription description) {
-  if (const auto settings = settings_.find(description.backend); settings != settings_.end()) {
-    description.source.parameters = settings->second;
-  }
   MutexLock lock(mutex_);
-  const std::string name = description.source.name;
-  const auto [entry, is_new] = entries_.try_emplace(name);
+  const auto [entry, is_new] = entries_.try_emplace(description.name);
   if (!is_new) {
-    return absl::AlreadyExistsError(concat("two models are named '", name,
-                                           "': ", entry->second.description.source.folder, " and ",
-                                           description.source.folder));
+    return absl::AlreadyExistsError(concat("two models are named '", description.name, "': ",
+                                           entry->second.description.folder, " and ", description.folder));
   }
+  const std::string parent = std::filesystem::path(description.folder).parent_path();
+  entry->second.in_repository =
+      std::ranges::find(options_.repositories, parent) != options_.repositories.end();
+  if (description.versions.empty()) entry->second.versions[1];
+  for (const auto& [version, folder] : description.versions) entry->second.versions[version];
   entry->second.description = std::move(description);
   return absl::OkStatus();
 }
 
-void ModelRegistry::load_all(size_t threads) {
-  std::vector<std::string> names;
-  for (const ModelStatus& status : index()) names.push_back(status.name);
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < names.size(); i = next++) load(names[i]);
-  };
-  std::vector<std::jthread> helpers;
-  for (size_t i = 1; i < std::min(threads, names.size()); ++i) helpers.emplace_back(work);
-  work();
-}
-
-void ModelRegistry::load(const std::string& name) {
-  ModelDescription description;
-  {
-    MutexLock lock(mutex_);
-    description = entries_.find(name)->second.description;
-  }
-  auto model = load_model(description);
-  const bool loaded = model.ok();
-  if (loaded) {
-    log::info("model loaded", {{"model", name},
-                               {"version", description.source.version},
-                               {"backend", description.backend},
-                               {"seconds", (*model)->load_seconds()}});
-    const std::string& notice = (*model)->metadata().notice;
-    if (!notice.empty()) log::warning("model has a notice", {{"model", name}, {"notice", notice}});
-  } else {
-    log::error("model cannot be loaded",
-               {{"model", name}, {"reason", std::string(model.status().message())}});
-  }
-  MutexLock lock(mutex_);
+absl::StatusOr<const ModelRegistry::Version*> ModelRegistry::find_version(std::string_view name,
+                                                                          std::string_view version) const {
   const auto entry = entries_.find(name);
-  if (entry == entries_.end()) return;  // unloaded meanwhile
-  entry->second.state = loaded ? ModelState::kReady : ModelState::kUnavailable;
-  if (loaded) {
-    entry->second.model = *std::move(model);
-  } else {
-    entry->second.reason = std::string(model.status().message());
+  if (entry == entries_.end()) {
+    return absl::NotFoundError(concat("Request for unknown model: '", name, "' is not found"));
   }
-}
-
-absl::StatusOr<std::shared_ptr<ServedModel>> ModelRegistry::load_model(const ModelDescription& description) {
-  if (!description.status.ok()) return description.status;
-  const auto maker = backend(description.backend);
-  if (!maker.ok()) return maker.status();
-  const auto start = std::chrono::steady_clock::now();
-  try {
-    auto model = (*maker)->load(description.source);
-    if (!model.ok()) return model.status();
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    ModelMetadata metadata = (*model)->metadata();
-    metadata.name = description.source.name;
-    metadata.version = description.source.version;
-    return std::make_shared<ServedModel>(std::move(metadata), *std::move(model), elapsed.count());
-  } catch (const std::exception& error) {
-    return absl::InternalError(
-        concat("backend '", description.backend, "' failed to load it: ", error.what()));
+  const auto& versions = entry->second.versions;
+  const auto not_ready = [&](std::string_view which) {
+    return absl::UnavailableError(
+        concat("Request for unknown model: '", name, "' version ", which, " is not at ready state"));
+  };
+  if (!version.empty()) {
+    const auto found = versions.find(to_version(version));
+    if (found == versions.end()) {
+      return absl::NotFoundError(
+          concat("Request for unknown model: '", name, "' version ", version, " is not found"));
+    }
+    if (found->second.state != ModelState::kReady) return not_ready(version);
+    return &found->second;
   }
-}
-
-absl::StatusOr<Backend*> ModelRegistry::backend(const std::string& name) {
-  MutexLock lock(backend_mutex_);
-  if (const auto found = backends_.find(name); found != backends_.end()) return found->second.get();
-  auto opened = open_backend(backend_directory_, name);
-  if (!opened.ok()) return opened.status();
-  return backends_.emplace(name, *std::move(opened)).first->second.get();
+  const auto newest = std::find_if(versions.rbegin(), versions.rend(), [](const auto& numbered) {
+    return numbered.second.state == ModelState::kReady;
+  });
+  if (newest != versions.rend()) return &newest->second;
+  for (const auto& [number, one] : versions) {
+    if (one.state == ModelState::kLoading) return not_ready(std::to_string(number));
+  }
+  return absl::NotFoundError(concat("Request for unknown model: '", name, "' has no available versions"));
 }
 
 absl::StatusOr<std::shared_ptr<ServedModel>> ModelRegistry::find(std::string_view name,
                                                                  std::string_view version) const {
   MutexLock lock(mutex_);
-  const auto entry = entries_.find(name);
-  if (entry == entries_.end()) {
-    return absl::NotFoundError(concat("Request for unknown model: '", name, "' is not found"));
+  const auto found = find_version(name, version);
+  if (!found.ok()) return found.status();
+  return (*found)->loaded.model;
+}
+
+absl::StatusOr<std::shared_ptr<const inference::ModelConfig>> ModelRegistry::config(
+    std::string_view name, std::string_view version) const {
+  MutexLock lock(mutex_);
+  const auto found = find_version(name, version);
+  if (!found.ok()) return found.status();
+  return (*found)->loaded.config;
+}
+
+absl::StatusOr<std::vector<std::shared_ptr<ServedModel>>> ModelRegistry::models(
+    std::string_view name, std::string_view version) const {
+  if (name.empty()) return ready_models();
+  std::vector<std::shared_ptr<ServedModel>> found;
+  MutexLock lock(mutex_);
+  if (const auto entry = entries_.find(name); entry != entries_.end()) {
+    for (const auto& [number, one] : entry->second.versions) {
+      if (one.state == ModelState::kReady) found.push_back(one.loaded.model);
+    }
   }
-  const std::string& loaded = entry->second.description.source.version;
-  if (!version.empty() && version != loaded) {
-    return absl::NotFoundError(
-        concat("Request for unknown model: '", name, "' version ", version, " is not found"));
-  }
-  if (entry->second.state == ModelState::kReady) return entry->second.model;
-  if (entry->second.state == ModelState::kLoading || !version.empty()) {
-    return absl::UnavailableError(
-        concat("Request for unknown model: '", name, "' version ", loaded, " is not at ready state"));
-  }
-  return absl::NotFoundError(concat("Request for unknown model: '", name, "' has no available versions"));
+  if (found.empty())
+    return absl::InvalidArgumentError(concat("requested model '", name, "' is not available"));
+  if (version.empty()) return found;
+  std::erase_if(found, [&](const auto& model) { return model->metadata().version != version; });
+  if (!found.empty()) return found;
+  return absl::InvalidArgumentError(
+      concat("requested model version is not available for model '", name, "'"));
 }
 
 std::vector<ModelStatus> ModelRegistry::index() const {
-  MutexLock lock(mutex_);
-  std::vector<ModelStatus> statuses;
-  statuses.reserve(entries_.size());
-  for (const auto& [name, entry] : entries_) {
-    statuses.push_back(
-        {name, entry.description.source.version, entry.description.backend, entry.state, entry.reason});
+  std::set<std::string> unknown;
+  if (options_.control == ModelControl::kExplicit) {
+    for (const std::string& repository : options_.repositories) {
+      const auto names = model_names(repository);
+      if (names.ok()) unknown.insert(names->begin(), names->end());
+    }
   }
+  std::vector<ModelStatus> statuses;
+  MutexLock lock(mutex_);
+  for (const auto& [name, entry] : entries_) {
+    if (!entry.versions.empty()) unknown.erase(name);
+    for (const auto& [number, version] : entry.versions) {
+      ModelStatus status{name, std::to_string(number), entry.description.config.backend(), version.state,
+                         version.reason};
+      const bool left = version.state == ModelState::kUnloading && version.leaving.expired();
+      if (left) status.state = ModelState::kUnavailable;
+      if (version.state == ModelState::kUnloading) status.reason = left ? "unloaded" : "";
+      statuses.push_back(std::move(status));
+    }
+  }
+  for (const std::string& name : unknown) statuses.push_back({name, "", "", ModelState::kUnknown, ""});
+  std::ranges::stable_sort(statuses, {}, &ModelStatus::name);
   return statuses;
 }
 
@@ -148,15 +133,31 @@ std::vector<std::shared_ptr<ServedModel>> ModelRegistry::ready_models() const {
   MutexLock lock(mutex_);
   std::vector<std::shared_ptr<ServedModel>> models;
   for (const auto& [name, entry] : entries_) {
-    if (entry.state == ModelState::kReady) models.push_back(entry.model);
+    for (const auto& [number, version] : entry.versions) {
+      if (version.state == ModelState::kReady) models.push_back(version.loaded.model);
+    }
   }
   return models;
 }
 
+std::vector<std::string> ModelRegistry::versions(std::string_view name) const {
+  MutexLock lock(mutex_);
+  std::vector<std::string> numbers;
+  const auto entry = entries_.find(name);
+  if (entry == entries_.end()) return numbers;
+  for (const auto& [number, version] : entry->second.versions) {
+    if (version.state == ModelState::kReady) numbers.push_back(std::to_string(number));
+  }
+  return numbers;
+}
+
 bool ModelRegistry::ready() const {
   MutexLock lock(mutex_);
-  return !closed_ && std::ranges::all_of(entries_, [](const auto& named) {
-    return named.second.state == ModelState::kReady;
+  if (closed_ || !started_) return false;
+  return !options_.strict_readiness || std::ranges::all_of(entries_, [](const auto& named) {
+    return !named.second.wanted || std::ranges::all_of(named.second.versions, [](const auto& numbered) {
+      return numbered.second.state == ModelState::kReady || numbered.second.state == ModelState::kUnloading;
+    });
   });
 }
 
@@ -166,8 +167,9 @@ void ModelRegistry::close() {
 }
 
 void ModelRegistry::unload_all() {
-  std::map<std::string, Entry, std::less<>> dropped;  // destroyed without the lock: models may take long
+  Entries dropped;  // destroyed without the lock
   MutexLock lock(mutex_);
+  ended_ = true;
   dropped.swap(entries_);
 }
 

@@ -1,8 +1,9 @@
-// The models of a server and what state each is in.
+// The models of a server, what state each is in, and how they come and go while requests are answered.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,48 +11,70 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "src/base/mutex.h"
+#include "src/serving/model_loader.h"
+#include "src/serving/model_state.h"
 #include "src/serving/repository.h"
 #include "src/serving/served_model.h"
 
 namespace zeta::serving {
 
-enum class ModelState { kLoading, kReady, kUnavailable };
+// Who decides what is loaded: nobody after the start, the load and unload requests, or what the repositories
+// hold.
+enum class ModelControl { kNone, kExplicit, kPoll };
 
-// "LOADING", "READY", "UNAVAILABLE".
-std::string_view model_state_name(ModelState state);
-
-struct ModelStatus {
-  std::string name;
-  std::string version;
-  std::string backend;
-  ModelState state;
-  std::string reason;  // why it is unavailable
+struct RegistryOptions {
+  ModelControl control = ModelControl::kNone;
+  std::vector<std::string> repositories;  // where load and poll look for models
+  bool strict_readiness = true;           // ready only while every model that is wanted is READY
 };
 
-// Thread-safe.
+// Thread-safe. A request that has found its model keeps it: a model that is unloaded or replaced goes when
+// its last request is done, and a new one is found only when all of its versions can answer.
 class ModelRegistry {
  public:
-  // Settings for the models of a backend, by backend name; they go to ModelSource::parameters.
-  using BackendSettings = std::map<std::string, Parameters>;
+  using BackendSettings = ModelLoader::BackendSettings;
 
-  ModelRegistry(std::string backend_directory, BackendSettings settings);
+  ModelRegistry(std::string backend_directory, BackendSettings settings, RegistryOptions options = {});
 
-  // AlreadyExists when there is a model of that name, naming both folders.
+  // A model to be loaded at the start. AlreadyExists when there is one of that name, naming both folders.
   absl::Status add(ModelDescription description) ZETA_EXCLUDES(mutex_);
-
   // Loads what was added, up to `threads` models at once, and returns when each is READY or UNAVAILABLE.
-  void load_all(size_t threads) ZETA_EXCLUDES(mutex_, backend_mutex_);
+  void load_all(size_t threads) ZETA_EXCLUDES(mutex_);
 
-  // The model to answer a request; `version` "" means the one that is loaded. NotFound and Unavailable carry
-  // Triton's texts.
+  // Loads a model of the repositories, or loads it anew when it or `overrides` are new; blocks. On failure
+  // what was loaded before goes on. Unavailable unless control is explicit, Internal when its files or
+  // configuration are no model, InvalidArgument when it cannot be loaded; all in Triton's words, with the
+  // reason.
+  absl::Status load(std::string_view name, const LoadOverrides& overrides) ZETA_EXCLUDES(mutex_);
+  // OK for a model that is not there. Of ensembles `unload_dependents` unloads the parts too; this server has
+  // none.
+  absl::Status unload(std::string_view name, bool unload_dependents) ZETA_EXCLUDES(mutex_);
+  // Loads what is new or has changed in the repositories and unloads what has gone from them; blocks.
+  void poll() ZETA_EXCLUDES(mutex_);
+
+  // The model to answer a request; `version` "" means the newest that is READY. NotFound and Unavailable
+  // carry Triton's texts.
   absl::StatusOr<std::shared_ptr<ServedModel>> find(std::string_view name, std::string_view version) const
       ZETA_EXCLUDES(mutex_);
+  // Its complete configuration; as find.
+  absl::StatusOr<std::shared_ptr<const inference::ModelConfig>> config(std::string_view name,
+                                                                       std::string_view version) const
+      ZETA_EXCLUDES(mutex_);
+  // Those whose statistics are asked for: `name` "": of all models, `version` "": all of them.
+  // InvalidArgument in Triton's words.
+  absl::StatusOr<std::vector<std::shared_ptr<ServedModel>>> models(std::string_view name,
+                                                                   std::string_view version) const
+      ZETA_EXCLUDES(mutex_);
 
-  // Every model, ordered by name.
+  // Every version of every model, ordered by name and version; with explicit control also what the
+  // repositories hold and was never loaded, without version.
   std::vector<ModelStatus> index() const ZETA_EXCLUDES(mutex_);
   std::vector<std::shared_ptr<ServedModel>> ready_models() const ZETA_EXCLUDES(mutex_);
+  // READY versions of a model, ascending; as in its metadata.
+  std::vector<std::string> versions(std::string_view name) const ZETA_EXCLUDES(mutex_);
 
-  // Whether every model is READY and close() was not called.
+  // Whether load_all is done, close() was not called and, with strict readiness, every model that was not
+  // unloaded is READY.
   bool ready() const ZETA_EXCLUDES(mutex_);
   // Not ready from now on, though requests are still answered: the first step of an orderly end.
   void close() ZETA_EXCLUDES(mutex_);
@@ -59,28 +82,45 @@ class ModelRegistry {
   void unload_all() ZETA_EXCLUDES(mutex_);
 
  private:
-  struct Entry {
-    ModelDescription description;
+  struct Version {
     ModelState state = ModelState::kLoading;
     std::string reason;
-    std::shared_ptr<ServedModel> model;
+    LoadedModel loaded;                  // when READY
+    std::weak_ptr<ServedModel> leaving;  // when it was unloaded
   };
+  struct Entry {
+    ModelDescription description;
+    std::map<int64_t, Version> versions;
+    bool wanted = true;         // not unloaded
+    bool in_repository = true;  // else named on the command line
+  };
+  using Entries = std::map<std::string, Entry, std::less<>>;
+  using Retired = std::vector<LoadedModel>;  // destroyed without the lock: models may take long
+  using Results = std::map<int64_t, absl::StatusOr<LoadedModel>>;
+  class Turn;
 
-  void load(const std::string& name) ZETA_EXCLUDES(mutex_, backend_mutex_);
-  absl::StatusOr<std::shared_ptr<ServedModel>> load_model(const ModelDescription& description)
-      ZETA_EXCLUDES(mutex_, backend_mutex_);
-  absl::StatusOr<Backend*> backend(const std::string& name) ZETA_EXCLUDES(backend_mutex_);
+  absl::StatusOr<const Version*> find_version(std::string_view name, std::string_view version) const
+      ZETA_REQUIRES(mutex_);
+  std::string locate(const std::string& name) const ZETA_EXCLUDES(mutex_);
+  bool is_loaded(const ModelDescription& description) const ZETA_EXCLUDES(mutex_);
+  void announce(const ModelDescription& description) ZETA_EXCLUDES(mutex_);
+  absl::Status apply(ModelDescription description) ZETA_EXCLUDES(mutex_);
+  void install(Entry& entry, const Results& results, bool keep_old, Retired& retired) ZETA_REQUIRES(mutex_);
+  static void retire(Version& version, Retired& retired);
+  void fail(const ModelDescription& description, const absl::Status& status) ZETA_EXCLUDES(mutex_);
+  void retire_all(std::string_view name) ZETA_EXCLUDES(mutex_);
+  void poll_model(const std::string& name) ZETA_EXCLUDES(mutex_);
 
-  const std::string backend_directory_;
-  const BackendSettings settings_;
-
-  // Outlive the models, which they made.
-  Mutex backend_mutex_;
-  std::map<std::string, std::unique_ptr<Backend>> backends_ ZETA_GUARDED_BY(backend_mutex_);
+  const RegistryOptions options_;
+  ModelLoader loader_;  // outlives the models, which its backends made
 
   mutable Mutex mutex_;
-  std::map<std::string, Entry, std::less<>> entries_ ZETA_GUARDED_BY(mutex_);
+  CondVar turn_ended_;
+  std::set<std::string, std::less<>> changing_ ZETA_GUARDED_BY(mutex_);  // models that are being (un)loaded
+  Entries entries_ ZETA_GUARDED_BY(mutex_);
+  bool started_ ZETA_GUARDED_BY(mutex_) = false;
   bool closed_ ZETA_GUARDED_BY(mutex_) = false;
+  bool ended_ ZETA_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace zeta::serving

@@ -1,102 +1,116 @@
 #include "src/serving/repository.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <optional>
-#include <sstream>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
 #include "src/base/concat.h"
-#include "src/serving/model_config.h"
+#include "src/serving/model_config/check.h"
+#include "src/serving/model_config/complete.h"
+#include "src/serving/model_config/known_backends.h"
+#include "src/serving/model_config/parse.h"
+#include "src/serving/model_config/supported.h"
+#include "src/serving/override_folder.h"
+#include "src/serving/version_folders.h"
 
 namespace zeta::serving {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Version folders are decimal numbers > 0 without leading zeros.
-std::optional<int64_t> version_of(const fs::path& folder) {
-  const std::string name = folder.filename();
-  int64_t version = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), version);
-  if (error != std::errc() || end != name.data() + name.size() || version <= 0) return std::nullopt;
-  if (std::to_string(version) != name) return std::nullopt;
-  return version;
-}
-
-// `error` is set when the folder cannot be read.
-std::optional<int64_t> latest_version(const fs::path& folder, std::error_code& error) {
-  std::optional<int64_t> latest;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    std::error_code ignored;
-    if (!entry.is_directory(ignored)) continue;
-    latest = std::max(latest, version_of(entry.path()));
-  }
-  return latest;
-}
-
 bool is_file(const fs::path& path) {
   std::error_code error;
   return fs::is_regular_file(path, error);
 }
 
-absl::StatusOr<std::string> read_text(const fs::path& path) {
+absl::StatusOr<inference::ModelConfig> read_config(const fs::path& path) {
   std::ifstream file(path);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    return absl::PermissionDeniedError(concat("cannot read ", path.string()));
-  }
-  return text.str();
+  if (!file) return absl::PermissionDeniedError(concat("cannot read ", path.string()));
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  return parse_model_config(text, path.string());
 }
 
-// Takes what config.pbtxt says, where there is one.
-absl::Status apply_config(const fs::path& folder, ModelDescription& model) {
-  if (!is_file(folder / "config.pbtxt")) return absl::OkStatus();
-  const auto text = read_text(folder / "config.pbtxt");
-  if (!text.ok()) return text.status();
-  const auto config = parse_model_config(*text);
-  if (!config.ok()) {
-    return {config.status().code(), concat(folder.string(), "/", std::string(config.status().message()))};
+// What the request or config.pbtxt says; nothing when there is neither.
+absl::StatusOr<inference::ModelConfig> find_config(const fs::path& folder, const LoadOverrides& overrides) {
+  if (overrides.config_json) return parse_model_config_json(*overrides.config_json);
+  const bool pbtxt = is_file(folder / "config.pbtxt"), conf = is_file(folder / "model.conf");
+  if (pbtxt && conf) {
+    return absl::InvalidArgumentError(concat(
+        folder.string(), " holds both config.pbtxt and model.conf, which are the same file: remove one"));
   }
-  if (!config->name.empty() && config->name != model.source.name) {
-    return absl::InvalidArgumentError(concat(folder.string(), "/config.pbtxt names the model '", config->name,
-                                             "', expected the folder's name '", model.source.name, "'"));
+  if (pbtxt) return read_config(folder / "config.pbtxt");
+  if (conf) return read_config(folder / "model.conf");
+  return inference::ModelConfig();
+}
+
+absl::Status check_name(const std::string& folder, const ModelDescription& model) {
+  if (model.config.name().empty() || model.config.name() == model.name) return absl::OkStatus();
+  return absl::InvalidArgumentError(concat("unexpected directory name '", model.name, "' for model '",
+                                           model.config.name(), "', directory name must equal model name (",
+                                           folder, ")"));
+}
+
+absl::Status choose_backend(const ModelDescription& model, const std::string& newest,
+                            inference::ModelConfig& config) {
+  if (!config.platform().empty() && find_platform(config.platform()) == nullptr) {
+    return absl::InvalidArgumentError(concat("unexpected platform type '", config.platform(), "' for ",
+                                             model.name, "; expected one of ", known_platforms()));
   }
-  model.backend = config->backend;
+  if (!config.platform().empty() || !config.backend().empty()) return absl::OkStatus();
+  const KnownBackend* known = newest.empty() ? nullptr : backend_of_folder(newest);
+  if (known == nullptr) {
+    return absl::InvalidArgumentError(
+        concat("cannot tell the backend of ", model.folder,
+               ": expected config.pbtxt with backend: \"…\" or platform: \"…\", or a ",
+               "version folder with config.json, model.pt or model.pt2"));
+  }
+  config.set_platform(std::string(known->platform));
+  config.set_backend(std::string(known->backend));
   return absl::OkStatus();
 }
 
-absl::Status fill(const fs::path& folder, ModelDescription& model) {
+// The version folders, or the folder itself as version 1.
+absl::StatusOr<VersionFolders> find_versions(const std::string& folder) {
   std::error_code error;
-  if (!fs::is_directory(folder, error)) {
-    return absl::NotFoundError(concat("no such folder: ", folder.string()));
-  }
-  const auto version = latest_version(folder, error);
-  if (!version) {
-    if (error) {
-      return absl::PermissionDeniedError(concat("cannot read ", folder.string(), ": ", error.message()));
-    }
-    if (!is_file(folder / "config.json")) {
-      return absl::NotFoundError(concat(folder.string(), " holds no model: expected config.json (a ",
-                                        "Hugging Face folder) or a version folder such as 1/"));
-    }
-    model.backend = "zeta";
-    return absl::OkStatus();
-  }
-  model.source.version = std::to_string(*version);
-  model.source.folder = folder / model.source.version;
-  if (is_file(folder / model.source.version / "config.json")) model.backend = "zeta";
-  if (absl::Status status = apply_config(folder, model); !status.ok()) return status;
-  if (model.backend.empty()) {
-    return absl::InvalidArgumentError(concat("cannot tell the backend of ", folder.string(),
-                                             ": expected config.pbtxt with backend: \"…\", or ",
-                                             model.source.version, "/config.json"));
-  }
-  return absl::OkStatus();
+  if (!fs::is_directory(folder, error)) return absl::NotFoundError(concat("no such folder: ", folder));
+  VersionFolders found = version_folders(folder, error);
+  if (error) return absl::PermissionDeniedError(concat("cannot read ", folder, ": ", error.message()));
+  if (!found.empty()) return found;
+  if (is_file(fs::path(folder) / "config.json")) return VersionFolders{{1, folder}};
+  return absl::NotFoundError(concat(folder,
+                                    " holds no model: expected config.json (a Hugging Face folder) or a ",
+                                    "version folder such as 1/"));
+}
+
+absl::Status fill(const LoadOverrides& overrides, ModelDescription& model) {
+  auto versions = find_versions(model.folder);
+  if (!versions.ok()) return versions.status();
+  auto config = find_config(model.folder, overrides);
+  if (!config.ok()) return config.status();
+  model.config = *std::move(config);
+  absl::Status status = check_name(model.folder, model);
+  if (status.ok())
+    status = choose_backend(model, versions->empty() ? "" : versions->rbegin()->second, model.config);
+  if (!status.ok()) return status;
+  model.config.set_name(model.name);
+  normalise_model_config(model.config);
+  model.versions = served_versions(model.config.version_policy(), *std::move(versions));
+  status = check_scheduling(model.config);
+  return status.ok() ? check_supported(model.config) : status;
+}
+
+absl::Status fill_from_request(const LoadOverrides& overrides, ModelDescription& model) {
+  if (overrides.files.empty()) return fill(overrides, model);
+  if (!overrides.config_json)
+    return absl::InvalidArgumentError("files in a request need 'config' beside them");
+  auto made = OverrideFolder::create(overrides.files);
+  if (!made.ok()) return made.status();
+  model.folder = (*made)->path();
+  model.keep = *std::move(made);
+  return fill(overrides, model);
 }
 
 std::string own_name(const std::string& folder) {
@@ -106,13 +120,17 @@ std::string own_name(const std::string& folder) {
 
 }  // namespace
 
-ModelDescription describe_model(std::string name, const std::string& folder) {
-  ModelDescription model{{name.empty() ? own_name(folder) : std::move(name), "1", folder, {}}, "", {}};
-  model.status = fill(folder, model);
+ModelDescription describe_model(std::string name, const std::string& folder, const LoadOverrides& overrides) {
+  ModelDescription model;
+  model.name = name.empty() ? own_name(folder) : std::move(name);
+  model.folder = folder;
+  model.fingerprint = folder_fingerprint(folder);
+  model.status = fill_from_request(overrides, model);
+  model.config.set_name(model.name);
   return model;
 }
 
-absl::StatusOr<std::vector<ModelDescription>> scan_repository(const std::string& folder) {
+absl::StatusOr<std::vector<std::string>> model_names(const std::string& folder) {
   std::error_code error;
   fs::directory_iterator entries(folder, error);
   if (error) {
@@ -120,13 +138,21 @@ absl::StatusOr<std::vector<ModelDescription>> scan_repository(const std::string&
     return error == std::errc::permission_denied ? absl::PermissionDeniedError(message)
                                                  : absl::NotFoundError(message);
   }
-  std::vector<ModelDescription> models;
+  std::vector<std::string> names;
   for (const auto& entry : entries) {
     const std::string name = entry.path().filename();
-    if (name.starts_with('.') || !entry.is_directory(error)) continue;
-    models.push_back(describe_model(name, entry.path()));
+    if (!name.starts_with('.') && entry.is_directory(error)) names.push_back(name);
   }
-  std::ranges::sort(models, {}, [](const ModelDescription& model) { return model.source.name; });
+  std::ranges::sort(names);
+  return names;
+}
+
+absl::StatusOr<std::vector<ModelDescription>> scan_repository(const std::string& folder) {
+  const auto names = model_names(folder);
+  if (!names.ok()) return names.status();
+  std::vector<ModelDescription> models;
+  for (const std::string& name : *names)
+    models.push_back(describe_model(name, (fs::path(folder) / name).string()));
   return models;
 }
 

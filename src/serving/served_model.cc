@@ -17,14 +17,14 @@ class AccountedSink final : public ResponseSink {
  public:
   AccountedSink(std::shared_ptr<Statistics> statistics, std::shared_ptr<ResponseSink> sink)
       : statistics_(std::move(statistics)), sink_(std::move(sink)), start_(Statistics::Clock::now()) {
-    statistics_->in_flight.fetch_add(1, std::memory_order_relaxed);
+    statistics_->request_arrived();
   }
 
   void send(InferResponse response) override {
     if (!response.status.ok()) response.final = true;
     if (response.final ? ended_.exchange(true) : ended_.load()) return;
-    statistics_->responses.fetch_add(1, std::memory_order_relaxed);
-    if (response.final) statistics_->count_end(response.status, start_);
+    statistics_->response_sent();
+    if (response.final) statistics_->request_ended(response.status, start_);
     sink_->send(std::move(response));
   }
 
@@ -43,11 +43,12 @@ void fail(ResponseSink& sink, absl::Status status) {
 
 }  // namespace
 
-ServedModel::ServedModel(ModelMetadata metadata, std::unique_ptr<Model> model, double load_seconds)
+ServedModel::ServedModel(ModelMetadata metadata, std::unique_ptr<Model> model, double load_seconds,
+                         std::shared_ptr<Statistics> statistics)
     : metadata_(std::move(metadata)),
       load_seconds_(load_seconds),
       loaded_at_(std::time(nullptr)),
-      statistics_(std::make_shared<Statistics>()),
+      statistics_(statistics ? std::move(statistics) : std::make_shared<Statistics>()),
       model_(std::move(model)) {}
 
 void ServedModel::infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink) {

@@ -15,7 +15,9 @@ namespace zeta::serving {
 // destroyed by its own thread.
 class ServedModel {
  public:
-  ServedModel(ModelMetadata metadata, std::unique_ptr<Model> model, double load_seconds);
+  // `statistics` are those that the model's scheduler reports to; null: it has none.
+  ServedModel(ModelMetadata metadata, std::unique_ptr<Model> model, double load_seconds,
+              std::shared_ptr<Statistics> statistics = nullptr);
 
   const ModelMetadata& metadata() const { return metadata_; }
   double load_seconds() const { return load_seconds_; }
@@ -25,7 +27,7 @@ class ServedModel {
   // throws or goes on talking after its end, `sink` gets exactly one final response.
   void infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink);
 
-  const Statistics& statistics() const { return *statistics_; }
+  StatisticsSnapshot statistics() const { return statistics_->snapshot(); }
   std::vector<MetricSample> metrics() const { return model_->metrics(); }
 
  private:

@@ -4,27 +4,81 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "src/base/mutex.h"
 
 namespace zeta::serving {
 
-// Every field may be changed and read by any thread; the fields of one reading may be a request apart.
-struct Statistics {
+// How often something happened and how long it took in all, as in Triton's StatisticDuration.
+struct DurationTotal {
+  uint64_t count = 0;
+  uint64_t ns = 0;
+
+  void add(std::chrono::nanoseconds duration) {
+    ++count;
+    ns += static_cast<uint64_t>(duration.count());
+  }
+};
+
+// Executions of one batch size.
+struct BatchTotals {
+  DurationTotal compute_input, compute_infer, compute_output;
+};
+
+// Phases of one request in a scheduled model.
+struct RequestPhases {
+  std::chrono::nanoseconds queue{0}, compute_input{0}, compute_infer{0}, compute_output{0};
+};
+
+// One reading, under the names of Triton's statistics extension. A request counts the whole time of each
+// batch it was in, so totals exceed what the clock shows.
+struct StatisticsSnapshot {
+  uint64_t last_inference_ms = 0;  // since 1970; 0: never
+  uint64_t inference_count = 0;    // items: a batch of 8 counts 8
+  uint64_t execution_count = 0;    // batches
+  DurationTotal success, fail, queue, compute_input, compute_infer, compute_output;
+  std::map<int64_t, BatchTotals> batches;
+  // Failures, by Triton's reasons.
+  uint64_t rejected = 0;  // never began: the queue was full or time was up
+  uint64_t canceled = 0;
+  uint64_t backend_failure = 0;  // the backend's own fault
+  uint64_t other_failure = 0;    // the caller's fault
+  uint64_t responses = 0;
+  int64_t in_flight = 0;
+  int64_t pending = 0;  // of a scheduled model: waiting, not yet executed
+};
+
+// Thread-safe.
+class Statistics {
+ public:
   using Clock = std::chrono::steady_clock;
 
-  std::atomic<uint64_t> success{0};
-  // Failures, by Triton's reasons.
-  std::atomic<uint64_t> rejected{0};  // never began: the queue was full or time was up
-  std::atomic<uint64_t> canceled{0};
-  std::atomic<uint64_t> backend_failure{0};  // the backend's own fault
-  std::atomic<uint64_t> other_failure{0};    // the caller's fault
-  std::atomic<int64_t> in_flight{0};
-  std::atomic<uint64_t> request_microseconds{0};  // of successful requests, arrival to final response
-  std::atomic<uint64_t> responses{0};
+  // `is_scheduled`: executions are reported by execution(), else each successful request counts as one.
+  explicit Statistics(bool is_scheduled = false) : is_scheduled_(is_scheduled) {}
 
-  // Counts the end of a request that began at `start`.
-  void count_end(const absl::Status& status, Clock::time_point start);
+  void request_arrived() ZETA_EXCLUDES(mutex_);
+  void response_sent() { responses_.fetch_add(1, std::memory_order_relaxed); }
+  // The end of a request that arrived at `start`.
+  void request_ended(const absl::Status& status, Clock::time_point start) ZETA_EXCLUDES(mutex_);
+
+  void pending_changed(int64_t by) { pending_.fetch_add(by, std::memory_order_relaxed); }
+  // A batch of `size` items was executed for requests that had waited for `queued` each.
+  void execution(int64_t size, const std::vector<std::chrono::nanoseconds>& queued,
+                 const RequestPhases& phases) ZETA_EXCLUDES(mutex_);
+
+  StatisticsSnapshot snapshot() const ZETA_EXCLUDES(mutex_);
+
+ private:
+  const bool is_scheduled_;
+  std::atomic<uint64_t> responses_{0};
+  std::atomic<int64_t> pending_{0};
+  mutable Mutex mutex_;
+  StatisticsSnapshot totals_ ZETA_GUARDED_BY(mutex_);
 };
 
 }  // namespace zeta::serving

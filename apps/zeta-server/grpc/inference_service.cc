@@ -67,8 +67,6 @@ class InferenceService final : public CallbackService {
   ZETA_CALL(ModelConfig, kModelConfig, model_config)
   ZETA_CALL(ModelStatistics, kStatistics, model_statistics)
   ZETA_CALL(RepositoryIndex, kModelRepository, repository_index)
-  ZETA_CALL(RepositoryModelLoad, kModelRepository, load_model)
-  ZETA_CALL(RepositoryModelUnload, kModelRepository, unload_model)
   ZETA_CALL(SystemSharedMemoryStatus, kSharedMemory, system_shared_memory_status)
   ZETA_CALL(SystemSharedMemoryRegister, kSharedMemory, register_system_shared_memory)
   ZETA_CALL(SystemSharedMemoryUnregister, kSharedMemory, unregister_system_shared_memory)
@@ -79,7 +77,31 @@ class InferenceService final : public CallbackService {
   ZETA_CALL(LogSettings, kLogging, log_settings)
 #undef ZETA_CALL
 
+  // These take long, so they run elsewhere. gRPC keeps request and response until the reactor finishes.
+  grpc::ServerUnaryReactor* RepositoryModelLoad(grpc::CallbackServerContext* context,
+                                                const RepositoryModelLoadRequest* request,
+                                                RepositoryModelLoadResponse* response) override {
+    return run_elsewhere(context, [this, request, response] { return load_model(call_, *request, *response); });
+  }
+  grpc::ServerUnaryReactor* RepositoryModelUnload(grpc::CallbackServerContext* context,
+                                                  const RepositoryModelUnloadRequest* request,
+                                                  RepositoryModelUnloadResponse* response) override {
+    return run_elsewhere(context,
+                         [this, request, response] { return unload_model(call_, *request, *response); });
+  }
+
  private:
+  template <class Work>
+  grpc::ServerUnaryReactor* run_elsewhere(grpc::CallbackServerContext* context, Work work) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    if (absl::Status status = check_access(call_.access, Api::kModelRepository, *context); !status.ok()) {
+      reactor->Finish(to_grpc(status));
+    } else {
+      call_.server->control_threads->run([reactor, work] { reactor->Finish(to_grpc(work())); });
+    }
+    return reactor;
+  }
+
   const CallContext& call_;
 };
 

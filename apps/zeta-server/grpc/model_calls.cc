@@ -57,7 +57,9 @@ absl::Status model_metadata(const CallContext& call, const inference::ModelMetad
   if (!model.ok()) return model.status();
   const serving::ModelMetadata& metadata = (*model)->metadata();
   response.set_name(metadata.name);
-  response.add_versions(metadata.version);
+  for (const std::string& version : call.server->registry->versions(metadata.name)) {
+    response.add_versions(version);
+  }
   response.set_platform(metadata.platform);
   describe(metadata.inputs, *response.mutable_inputs());
   describe(metadata.outputs, *response.mutable_outputs());
@@ -74,27 +76,10 @@ absl::Status repository_index(const CallContext& call, const inference::Reposito
     auto& entry = *response.add_models();
     entry.set_name(model.name);
     entry.set_version(model.version);
-    entry.set_state(std::string(serving::model_state_name(model.state)));
+    if (!model.version.empty()) entry.set_state(std::string(serving::model_state_name(model.state)));
     entry.set_reason(model.reason);
   }
   return absl::OkStatus();
-}
-
-absl::Status model_config(const CallContext&, const inference::ModelConfigRequest&,
-                          inference::ModelConfigResponse&) {
-  return absl::UnimplementedError("not yet");
-}
-absl::Status model_statistics(const CallContext&, const inference::ModelStatisticsRequest&,
-                              inference::ModelStatisticsResponse&) {
-  return absl::UnimplementedError("not yet");
-}
-absl::Status load_model(const CallContext&, const inference::RepositoryModelLoadRequest&,
-                        inference::RepositoryModelLoadResponse&) {
-  return absl::UnimplementedError("not yet");
-}
-absl::Status unload_model(const CallContext&, const inference::RepositoryModelUnloadRequest&,
-                          inference::RepositoryModelUnloadResponse&) {
-  return absl::UnimplementedError("not yet");
 }
 
 }  // namespace zeta::server::grpc_api

@@ -24,6 +24,8 @@ absl::Status model_statistics(const CallContext& call, const inference::ModelSta
                               inference::ModelStatisticsResponse& response);
 absl::Status repository_index(const CallContext& call, const inference::RepositoryIndexRequest& request,
                               inference::RepositoryIndexResponse& response);
+
+// These block until the model is there, or gone.
 absl::Status load_model(const CallContext& call, const inference::RepositoryModelLoadRequest& request,
                         inference::RepositoryModelLoadResponse& response);
 absl::Status unload_model(const CallContext& call, const inference::RepositoryModelUnloadRequest& request,

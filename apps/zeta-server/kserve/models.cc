@@ -1,5 +1,6 @@
 #include "apps/zeta-server/kserve/models.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
@@ -11,6 +12,7 @@
 #include "apps/zeta-server/kserve/infer.h"
 #include "apps/zeta-server/server_identity.h"
 #include "src/serving/data_type.h"
+#include "src/serving/model_config/json.h"
 
 namespace zeta::server::kserve {
 namespace {
@@ -52,46 +54,32 @@ http::Response server_live() { return empty(200); }
 http::Response server_ready(const Context& context) { return empty(context.registry->ready() ? 200 : 400); }
 
 http::Response model_ready(const Context& context, const http::Request& request) {
-  const auto model = find_model(context, request);
-  if (model.ok()) return empty(200);
-  if (model.status().code() == absl::StatusCode::kUnavailable) {
-    return error_response(400, "Model version not ready");
-  }
-  return error_response(model.status());
+  return find_model(context, request).ok() ? empty(200) : error_response(400, "Model version not ready");
 }
 
 http::Response model_metadata(const Context& context, const http::Request& request) {
   const auto model = find_model(context, request);
   if (!model.ok()) return error_response(model.status());
   const serving::ModelMetadata& metadata = (*model)->metadata();
+  const bool one =
+      std::ranges::any_of(request.path_params, [](const auto& p) { return p.first == "version"; });
+  const auto versions = one ? std::vector{metadata.version} : context.registry->versions(metadata.name);
   return ok(json::object{{"name", metadata.name},
-                         {"versions", json::array{json::string(metadata.version)}},
+                         {"versions", json::value_from(versions)},
                          {"platform", metadata.platform},
                          {"inputs", describe(metadata.inputs)},
                          {"outputs", describe(metadata.outputs)}});
 }
 
-http::Response repository_index(const Context& context, const http::Request& request) {
-  bool ready_only = false;
-  if (!request.body.empty()) {
-    const auto body = parse_json(request.body);
-    if (!body.ok()) return error_response(body.status());
-    const auto* object = body->if_object();
-    if (object == nullptr) return error_response(400, "expected a JSON object");
-    if (const auto* value = object->if_contains("ready")) {
-      if (!value->is_bool()) return error_response(400, "Unable to parse 'ready': expected a boolean");
-      ready_only = value->get_bool();
-    }
-  }
-  json::array list;
-  for (const serving::ModelStatus& model : context.registry->index()) {
-    if (ready_only && model.state != serving::ModelState::kReady) continue;
-    json::object entry{
-        {"name", model.name}, {"version", model.version}, {"state", serving::model_state_name(model.state)}};
-    if (!model.reason.empty()) entry["reason"] = model.reason;
-    list.push_back(std::move(entry));
-  }
-  return ok(list);
+http::Response model_config(const Context& context, const http::Request& request) {
+  const auto model = find_model(context, request);
+  if (!model.ok()) return error_response(model.status());
+  const serving::ModelMetadata& metadata = (*model)->metadata();
+  const auto config = context.registry->config(metadata.name, metadata.version);
+  if (!config.ok()) return error_response(config.status());
+  http::Response response;
+  response.body = serving::model_config_json(**config);
+  return response;
 }
 
 }  // namespace zeta::server::kserve

@@ -11,6 +11,6 @@ http::Response server_live();                                                   
 http::Response server_ready(const Context& context);                                  // GET /v2/health/ready
 http::Response model_ready(const Context& context, const http::Request& request);     // GET …/ready
 http::Response model_metadata(const Context& context, const http::Request& request);  // GET /v2/models/MODEL
-http::Response repository_index(const Context& context, const http::Request& request);  // POST
+http::Response model_config(const Context& context, const http::Request& request);    // GET …/config
 
 }  // namespace zeta::server::kserve

@@ -8,6 +8,8 @@
 #include "apps/zeta-server/kserve/infer.h"
 #include "apps/zeta-server/kserve/models.h"
 #include "apps/zeta-server/kserve/operations.h"
+#include "apps/zeta-server/kserve/repository.h"
+#include "apps/zeta-server/kserve/statistics.h"
 #include "src/base/concat.h"
 
 namespace zeta::server::kserve {
@@ -56,8 +58,8 @@ void add_server_routes(Routes& routes, const std::shared_ptr<const Context>& con
              http::WhenFull::kAnswer);
   routes.add(Api::kHealth, "GET", "/v2/health/ready", ready, http::WhenFull::kAnswer);
   routes.add(Api::kHealth, "GET", "/health", ready, http::WhenFull::kAnswer);
-  routes.add(Api::kModelRepository, "POST", "/v2/repository/index",
-             at_once([context](Request& request) { return repository_index(*context, request); }));
+  routes.add(Api::kStatistics, "GET", "/v2/models/stats",
+             at_once([context](Request& request) { return model_statistics(*context, request); }));
   for (const std::string method : {"GET", "POST"}) {
     routes.add(Api::kLogging, method, "/v2/logging",
                at_once([](Request& request) { return logging(request); }));
@@ -65,6 +67,18 @@ void add_server_routes(Routes& routes, const std::shared_ptr<const Context>& con
       routes.add(Api::kTrace, method, path,
                  at_once([context](Request& request) { return trace_setting(*context, request); }));
     }
+  }
+}
+
+void add_repository_routes(Routes& routes, const std::shared_ptr<const Context>& context) {
+  const Api api = Api::kModelRepository;
+  for (const std::string path : {"/v2/repository", "/v2/repository/{repository}"}) {
+    routes.add(api, "POST", path + "/index",
+               at_once([context](Request& request) { return repository_index(*context, request); }));
+    routes.add(api, "POST", path + "/models/{model}/load",
+               [context](Request& request) { return load_model(context, request); });
+    routes.add(api, "POST", path + "/models/{model}/unload",
+               [context](Request& request) { return unload_model(context, request); });
   }
 }
 
@@ -93,6 +107,10 @@ void add_model_routes(Routes& routes, const std::shared_ptr<const Context>& cont
                at_once([context](Request& request) { return model_metadata(*context, request); }));
     routes.add(Api::kHealth, "GET", path + "/ready",
                at_once([context](Request& request) { return model_ready(*context, request); }));
+    routes.add(Api::kModelConfig, "GET", path + "/config",
+               at_once([context](Request& request) { return model_config(*context, request); }));
+    routes.add(Api::kStatistics, "GET", path + "/stats",
+               at_once([context](Request& request) { return model_statistics(*context, request); }));
     routes.add(Api::kInference, "POST", path + "/infer",
                [context](Request& request) { return infer(context, request); });
     routes.add(Api::kInference, "POST", path + "/generate",
@@ -107,6 +125,7 @@ void add_model_routes(Routes& routes, const std::shared_ptr<const Context>& cont
 void add_routes(http::Router& router, const std::shared_ptr<const Context>& context) {
   Routes routes(router, context->http_access);
   add_server_routes(routes, context);
+  add_repository_routes(routes, context);
   add_shared_memory_routes(routes, context);
   add_model_routes(routes, context);
 }

@@ -12,7 +12,12 @@
 #include "apps/zeta-server/openai/completion_request.h"
 #include "apps/zeta-server/openai/error.h"
 #include "src/serving/data_type.h"
-#include "src/serving/model_config.h"
+#include "src/serving/model_config/check.h"
+#include "src/serving/model_config/complete.h"
+#include "src/serving/model_config/json.h"
+#include "src/serving/model_config/parse.h"
+#include "src/serving/model_config/policy.h"
+#include "src/serving/model_config/supported.h"
 #include "src/serving/tensor.h"
 #include "tests/fuzz/check.h"
 
@@ -87,9 +92,23 @@ void generate(std::string_view body, openai::GenerationRequest (*read)(const jso
   }
 }
 
-void configure(std::string_view text) {
-  const auto config = serving::parse_model_config(text);
-  check(config.ok() ? !config->backend.empty() : absl::IsInvalidArgument(config.status()), "no backend");
+// A configuration that passes all checks is one that the rest of the server can work with.
+void configure(absl::StatusOr<inference::ModelConfig> config) {
+  check(config.ok() || absl::IsInvalidArgument(config.status()), "not the file's fault");
+  if (!config.ok()) return;
+  config->set_name("m");
+  serving::normalise_model_config(*config);
+  const std::string text = serving::model_config_json(*config);
+  const auto again = serving::parse_model_config_json(text);
+  check(again.ok() && serving::model_config_json(*again) == text, "a field has changed");
+  if (!serving::check_scheduling(*config).ok() || !serving::check_tensors(*config).ok()) return;
+  const bool supported = serving::check_supported(*config).ok();
+  serving::client_metadata(*config, "1");
+  serving::model_inputs(*config);
+  serving::model_outputs(*config);
+  config->clear_model_warmup();  // may rightly be large
+  const auto policy = serving::scheduling_policy(*config, "/nonexistent");
+  check(!supported || !policy.ok() || policy->max_batch_size >= 0, "a negative batch");
 }
 
 }  // namespace
@@ -113,7 +132,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       generate(rest, openai::read_completion_request);
       return 0;
     case 'm':
-      configure(rest);
+      configure(serving::parse_model_config(rest, ""));
+      return 0;
+    case 'j':
+      configure(serving::parse_model_config_json(rest));
       return 0;
     default:
       return -1;  // of no interest: keep it out of the corpus

@@ -18,6 +18,10 @@ class CollectingSink final : public ResponseSink {
     responses_.push_back(std::move(response));
     changed_.notify_all();
   }
+  bool ended() {
+    MutexLock lock(mutex_);
+    return ended_;
+  }
   // Waits for the final response, at most ten seconds.
   std::vector<InferResponse> wait() {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);

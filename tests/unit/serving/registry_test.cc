@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <string>
 #include <thread>
 
@@ -19,6 +20,25 @@ std::unique_ptr<ModelRegistry> make_registry(const ModelFolder& folder) {
   auto models = scan_repository(folder.path());
   for (auto& model : *models) EXPECT_TRUE(registry->add(std::move(model)).ok());
   return registry;
+}
+
+// One that loads by request from `folder`; nothing is loaded.
+std::unique_ptr<ModelRegistry> make_explicit(const ModelFolder& folder) {
+  RegistryOptions options{ModelControl::kExplicit, {folder.path()}};
+  auto registry =
+      std::make_unique<ModelRegistry>(ZETA_BACKEND_DIR, ModelRegistry::BackendSettings{}, options);
+  registry->load_all(1);
+  return registry;
+}
+
+// "m:1:READY m:2:UNAVAILABLE …"
+std::string index_text(const ModelRegistry& registry) {
+  std::string text;
+  for (const ModelStatus& model : registry.index()) {
+    text +=
+        concat(text.empty() ? "" : " ", model.name, ":", model.version, ":", model_state_name(model.state));
+  }
+  return text;
 }
 
 std::string refusal(const ModelRegistry& registry, std::string_view name, std::string_view version = "") {
@@ -111,6 +131,224 @@ TEST(Registry, MayBeReadWhileItLoads) {
   EXPECT_EQ(registry->ready_models().size(), 8u);
   registry->close();
   EXPECT_FALSE(registry->ready());
+}
+
+TEST(Registry, ServesSeveralVersionsAtOnce) {
+  const ModelFolder folder;
+  folder.write("m/config.pbtxt", "backend: \"echo\" version_policy { all { } }");
+  for (const char* version : {"1", "3"}) folder.write(concat("m/", version, "/echo.json"), "{}");
+  folder.write("m/2/echo.json", "broken");
+  const auto registry = make_registry(folder);
+  registry->load_all(1);
+  EXPECT_EQ(index_text(*registry), "m:1:READY m:2:UNAVAILABLE m:3:READY");
+  EXPECT_EQ((*registry->find("m", ""))->metadata().version, "3");
+  EXPECT_EQ((*registry->find("m", "1"))->metadata().version, "1");
+  EXPECT_EQ(refusal(*registry, "m", "2"), "Request for unknown model: 'm' version 2 is not at ready state");
+  EXPECT_EQ(refusal(*registry, "m", "4"), "Request for unknown model: 'm' version 4 is not found");
+  EXPECT_EQ(refusal(*registry, "m", "0"), "Request for unknown model: 'm' version 0 is not found");
+  EXPECT_EQ(registry->versions("m"), (std::vector<std::string>{"1", "3"}));
+  EXPECT_EQ(registry->models("m", "")->size(), 2u);
+  EXPECT_EQ(registry->models("m", "3")->size(), 1u);
+  EXPECT_EQ(registry->models("m", "2").status().message(),
+            "requested model version is not available for model 'm'");
+  EXPECT_EQ(registry->models("x", "").status().message(), "requested model 'x' is not available");
+}
+
+TEST(Registry, LoadsAndUnloadsByRequest) {
+  const ModelFolder folder;
+  folder.write_echo("a", "{}");
+  folder.write_echo("b", R"({"kind": "mirror"})");
+  const auto registry = make_explicit(folder);
+  EXPECT_TRUE(registry->ready()) << "nothing is wanted";
+  EXPECT_EQ(index_text(*registry), "a:: b::");
+  ASSERT_TRUE(registry->load("a", {}).ok());
+  EXPECT_EQ(index_text(*registry), "a:1:READY b::");
+  const absl::Status broken = registry->load("b", {});
+  EXPECT_TRUE(absl::IsInvalidArgument(broken));
+  const std::string text(broken.message());
+  EXPECT_TRUE(
+      text.starts_with("load failed for model 'b': version 1 is at UNAVAILABLE state: Invalid argument: "))
+      << text;
+  EXPECT_TRUE(text.ends_with("got 'mirror';\n")) << text;
+  EXPECT_FALSE(registry->ready()) << "a model that is wanted cannot be had";
+  const absl::Status none = registry->load("c", {});
+  EXPECT_TRUE(absl::IsInternal(none));
+  EXPECT_EQ(none.message(), "failed to load 'c', failed to poll from model repository");
+  for (const char* escape : {"..", "../a", "", "a/1", ".hidden"}) {
+    EXPECT_TRUE(absl::IsInternal(registry->load(escape, {}))) << escape;
+  }
+  EXPECT_TRUE(registry->unload("a", false).ok());
+  EXPECT_TRUE(registry->unload("c", true).ok()) << "as Triton does";
+  EXPECT_EQ(index_text(*registry), "a:1:UNAVAILABLE b:1:UNAVAILABLE");
+  EXPECT_EQ(registry->index()[0].reason, "unloaded");
+  EXPECT_EQ(refusal(*registry, "a"), "Request for unknown model: 'a' has no available versions");
+  EXPECT_EQ(refusal(*registry, "a", "1"), "Request for unknown model: 'a' version 1 is not at ready state");
+  folder.write("b/1/echo.json", "{}");
+  EXPECT_TRUE(registry->load("b", {}).ok());
+  EXPECT_TRUE(registry->ready());
+}
+
+TEST(Registry, ALoadThatFailsLeavesWhatThereWas) {
+  const ModelFolder folder;
+  folder.write_echo("m", "{}");
+  const auto registry = make_explicit(folder);
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  const auto before = *registry->find("m", "");
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  EXPECT_EQ(*registry->find("m", ""), before) << "nothing has changed, nothing is loaded";
+  folder.write("m/1/echo.json", "broken");
+  EXPECT_FALSE(registry->load("m", {}).ok());
+  folder.write("m/config.pbtxt", "backend: 5");
+  const absl::Status status = registry->load("m", {});
+  EXPECT_TRUE(absl::IsInternal(status));
+  EXPECT_TRUE(std::string(status.message())
+                  .starts_with(
+                      "failed to load 'm', failed to poll from model repository: failed to read text proto"));
+  EXPECT_EQ(*registry->find("m", ""), before);
+  EXPECT_EQ(index_text(*registry), "m:1:READY");
+  folder.write_echo("m", R"({"datatype": "INT8"})");
+  EXPECT_TRUE(registry->load("m", {}).ok());
+  EXPECT_EQ((*registry->find("m", ""))->metadata().inputs[0].datatype, DataType::kInt8);
+}
+
+TEST(Registry, OverridesLastUntilTheNextLoad) {
+  const ModelFolder folder;
+  folder.write_echo("m", R"({"shape": [-1, 2]})");
+  const auto registry = make_explicit(folder);
+  ASSERT_TRUE(registry->load("m", {R"({"backend": "echo", "max_batch_size": 8})", {}}).ok());
+  EXPECT_EQ((*registry->config("m", ""))->max_batch_size(), 8);
+  EXPECT_EQ((*registry->config("m", ""))->input(0).dims(0), 2);
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  EXPECT_EQ((*registry->config("m", ""))->max_batch_size(), 0);
+  const LoadOverrides made{R"({"backend": "echo"})", {{"7/echo.json", R"({"datatype": "BOOL"})"}}};
+  ASSERT_TRUE(registry->load("new", made).ok());
+  EXPECT_EQ((*registry->find("new", ""))->metadata().version, "7");
+  EXPECT_TRUE(absl::IsInternal(registry->load("new", {}))) << "no repository holds it";
+}
+
+TEST(Registry, RequestsUnderWayFinishWhenTheirModelIsUnloaded) {
+  const ModelFolder folder;
+  folder.write_echo("m", R"({"kind": "repeat", "times": 3, "delay_ms": 20})");
+  const auto registry = make_explicit(folder);
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  auto model = *registry->find("m", "");
+  auto request = std::make_shared<InferRequest>();
+  request->inputs = {{"INPUT0", DataType::kFp32, {1}, make_buffer("1234")}};
+  const auto sink = std::make_shared<CollectingSink>();
+  model->infer(request, sink);
+  ASSERT_TRUE(registry->unload("m", false).ok());
+  EXPECT_EQ(index_text(*registry), "m:1:UNLOADING");
+  EXPECT_FALSE(registry->find("m", "").ok());
+  const auto responses = sink->wait();
+  EXPECT_EQ(responses.size(), 3u);
+  EXPECT_TRUE(responses.back().status.ok()) << responses.back().status;
+  model.reset();
+  EXPECT_EQ(index_text(*registry), "m:1:UNAVAILABLE");
+}
+
+TEST(Registry, PollFollowsTheRepository) {
+  const ModelFolder folder;
+  folder.write_echo("a", "{}");
+  folder.write_echo("b", "{}");
+  RegistryOptions options{ModelControl::kPoll, {folder.path()}};
+  ModelRegistry registry(ZETA_BACKEND_DIR, {}, options);
+  for (auto& model : *scan_repository(folder.path())) ASSERT_TRUE(registry.add(std::move(model)).ok());
+  registry.load_all(1);
+  const auto a = *registry.find("a", "");
+  std::filesystem::remove_all(folder.path("b"));
+  folder.write_echo("c", "{}");
+  folder.write_echo("d", "broken");
+  registry.poll();
+  EXPECT_EQ(index_text(registry), "a:1:READY b:1:UNAVAILABLE c:1:READY d:1:UNAVAILABLE");
+  EXPECT_EQ(*registry.find("a", ""), a) << "unchanged, so not loaded again";
+  folder.write("a/1/echo.json", R"({"datatype": "INT8"})");
+  folder.write_echo("b", "{}");
+  folder.write("d/1/echo.json", "{}");
+  registry.poll();
+  EXPECT_EQ(index_text(registry), "a:1:READY b:1:READY c:1:READY d:1:READY");
+  EXPECT_NE(*registry.find("a", ""), a);
+  EXPECT_TRUE(absl::IsUnavailable(registry.load("a", {})));
+  EXPECT_EQ(registry.unload("a", false).message(),
+            "explicit model load / unload is not allowed if polling is enabled");
+}
+
+TEST(Registry, ReadinessNeedNotBeStrict) {
+  const ModelFolder folder;
+  folder.write_echo("bad", "broken");
+  RegistryOptions options;
+  options.strict_readiness = false;
+  ModelRegistry registry(ZETA_BACKEND_DIR, {}, options);
+  for (auto& model : *scan_repository(folder.path())) ASSERT_TRUE(registry.add(std::move(model)).ok());
+  EXPECT_FALSE(registry.ready()) << "the start is not over";
+  registry.load_all(1);
+  EXPECT_TRUE(registry.ready());
+  registry.close();
+  EXPECT_FALSE(registry.ready());
+}
+
+TEST(Registry, FillsInWhatClientsAreTold) {
+  const ModelFolder folder;
+  folder.write("m/config.pbtxt",
+               "backend: 'echo' max_batch_size: 4 metric_tags { key: 'team' value: 'x' }\n"
+               "input { name: 'INPUT0' data_type: TYPE_FP32 dims: 2 }\n"
+               "output { name: 'OUTPUT0' data_type: TYPE_FP32 dims: 2 label_filename: 'labels.txt' }");
+  folder.write("m/1/echo.json", R"({"shape": [-1, 2]})");
+  folder.write("m/labels.txt", "cat\r\ndog");
+  const auto registry = make_registry(folder);
+  registry->load_all(1);
+  ASSERT_TRUE(registry->find("m", "").ok()) << registry->index()[0].reason;
+  const ModelMetadata metadata = (*registry->find("m", ""))->metadata();
+  EXPECT_EQ(metadata.inputs[0].shape, (std::vector<int64_t>{-1, 2}));
+  EXPECT_EQ(metadata.outputs[0].labels, (std::vector<std::string>{"cat", "dog"}));
+  EXPECT_EQ(metadata.max_batch_size, 4);
+  EXPECT_EQ(metadata.metric_tags.at("team"), "x");
+  EXPECT_EQ(metadata.platform, "echo");
+  std::filesystem::remove(folder.path("m/labels.txt"));
+  const auto without = make_registry(folder);
+  without->load_all(1);
+  EXPECT_NE(
+      without->index()[0].reason.find("failed to open text file for read " + folder.path("m/labels.txt")),
+      std::string::npos);
+}
+
+TEST(Registry, AConfigurationsParametersReachTheBackendBeforeTheCommandLines) {
+  const ModelFolder folder;
+  folder.write("m/config.pbtxt",
+               "backend: 'echo' parameters { key: 'colour' value { string_value: 'red' } }");
+  folder.write("m/1/echo.json", "{}");
+  const auto registry = make_registry(folder);
+  registry->load_all(1);
+  EXPECT_EQ(registry->index()[0].reason,
+            "Invalid argument: unknown setting 'colour': the echo backend has none");
+}
+
+TEST(Registry, ComesAndGoesWhileRequestsAreAnswered) {
+  const ModelFolder folder;
+  folder.write_echo("m", "{}");
+  const auto registry = make_explicit(folder);
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  std::atomic<bool> over{false};
+  std::thread changer([&] {
+    for (int i = 0; i < 50; ++i) {
+      const LoadOverrides anew{R"({"backend": "echo"})", {}};
+      EXPECT_TRUE(registry->load("m", anew).ok());
+      if (i % 10 == 9) EXPECT_TRUE(registry->unload("m", false).ok());
+    }
+    over = true;
+  });
+  int answered = 0;
+  while (!over) {
+    const auto model = registry->find("m", "");
+    if (!model.ok()) continue;
+    auto request = std::make_shared<InferRequest>();
+    request->inputs = {{"INPUT0", DataType::kFp32, {1}, make_buffer("1234")}};
+    const auto sink = std::make_shared<CollectingSink>();
+    (*model)->infer(request, sink);
+    EXPECT_TRUE(sink->wait().back().status.ok());
+    ++answered;
+  }
+  changer.join();
+  EXPECT_GT(answered, 0);
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ TEST(ServedModel, CountsSuccess) {
     sink.send(response(absl::OkStatus(), true));
   });
   EXPECT_EQ(run.responses.size(), 2u);
-  EXPECT_EQ(run.model.statistics().success, 1u);
+  EXPECT_EQ(run.model.statistics().success.count, 1u);
   EXPECT_EQ(run.model.statistics().responses, 2u);
   EXPECT_EQ(run.model.statistics().in_flight, 0);
 }
@@ -63,7 +63,7 @@ TEST(ServedModel, NothingFollowsTheEnd) {
   });
   ASSERT_EQ(run.responses.size(), 1u);
   EXPECT_TRUE(run.responses[0].final);
-  EXPECT_EQ(run.model.statistics().success, 0u);
+  EXPECT_EQ(run.model.statistics().success.count, 0u);
 }
 
 TEST(ServedModel, AnUnfitRequestDoesNotReachTheModel) {
@@ -77,7 +77,7 @@ TEST(ServedModel, AnUnfitRequestDoesNotReachTheModel) {
 TEST(ServedModel, FailuresAreToldApart) {
   const auto counts = [](absl::Status status) {
     const Outcome run([&](ResponseSink& sink) { sink.send(response(status, true)); });
-    const Statistics& s = run.model.statistics();
+    const StatisticsSnapshot s = run.model.statistics();
     return std::vector<uint64_t>{s.rejected, s.canceled, s.backend_failure, s.other_failure};
   };
   EXPECT_EQ(counts(absl::ResourceExhaustedError("")), (std::vector<uint64_t>{1, 0, 0, 0}));

@@ -68,6 +68,7 @@ def test_empty_tensor_and_requested_outputs(server: Server) -> None:
 
 GOOD = tensor([1, 2], [1, 2])
 UNKNOWN = "Request for unknown model: "
+ID = "[request id: <id_unknown>] "
 JSON_ERROR = "failed to parse the request JSON buffer: "
 ERRORS: list[tuple[str, object, int, str]] = [
     ("nope", {"inputs": [GOOD]}, 404, UNKNOWN + "'nope' is not found"),
@@ -105,7 +106,7 @@ ERRORS: list[tuple[str, object, int, str]] = [
         "identity",
         {"inputs": [tensor([1, 2, 3], [1, 3])]},
         400,
-        "unexpected shape for input 'INPUT0' for model 'identity'. Expected [-1,2], got [1,3]",
+        ID + "unexpected shape for input 'INPUT0' for model 'identity'. Expected [-1,2], got [1,3]. ",
     ),
     (
         "identity",
@@ -130,7 +131,7 @@ ERRORS: list[tuple[str, object, int, str]] = [
         "identity",
         {"inputs": [tensor([1, 2], [1, 2], "INT32")]},
         400,
-        "inference input 'INPUT0' data-type is 'INT32', but model 'identity' expects 'FP32'",
+        ID + "inference input 'INPUT0' data-type is 'INT32', but model 'identity' expects 'FP32'",
     ),
     (
         "identity",
@@ -160,8 +161,8 @@ ERRORS: list[tuple[str, object, int, str]] = [
         "identity",
         {"inputs": []},
         400,
-        "expected 1 inputs but got 0 inputs for model 'identity'. Got input(s) [], but missing required input(s) "
-        "['INPUT0']. Please provide all required input(s).",
+        ID + "expected 1 inputs but got 0 inputs for model 'identity'. Got input(s) [], but missing required "
+        "input(s) ['INPUT0']. Please provide all required input(s).",
     ),
     (
         "identity",

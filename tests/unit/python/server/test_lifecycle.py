@@ -65,6 +65,7 @@ def test_a_bad_model_may_be_tolerated(start_server: StartServer, repository: Pat
     write_model(repository, "good", {})
     (repository / "foreign/1").mkdir(parents=True)
     (repository / "foreign/config.pbtxt").write_text('backend: "echo"\ndynamic_batching { }\n')
+    (repository / "foreign/1/echo.json").write_text("{}")
     server = start_server("--model-repository", repository, "--exit-on-error", "false")
     server.wait_live()
     server.wait_until(
@@ -72,8 +73,7 @@ def test_a_bad_model_may_be_tolerated(start_server: StartServer, repository: Pat
     )
     assert httpx.get(server.url + "/v2/health/ready").status_code == 400
     reasons = {m["name"]: m.get("reason", "") for m in httpx.post(server.url + "/v2/repository/index").json()}
-    assert "field 'dynamic_batching' is not supported" in reasons["foreign"]
-    assert str(repository / "foreign/config.pbtxt") in reasons["foreign"]
+    assert "model 'foreign': dynamic_batching is not supported by the backend 'echo'" in reasons["foreign"]
     assert reasons["good"] == ""
     assert server.stop() == 0
 

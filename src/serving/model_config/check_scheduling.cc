@@ -1,0 +1,242 @@
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "src/base/concat.h"
+#include "src/serving/model_config/check.h"
+
+namespace zeta::serving {
+namespace {
+
+using inference::ModelConfig;
+using Control = inference::ModelSequenceBatching::Control;
+
+template <class... Parts>
+absl::Status invalid(const Parts&... parts) {
+  return absl::InvalidArgumentError(concat(parts...));
+}
+
+template <class Sizes>
+absl::Status check_preferred(const ModelConfig& config, std::string_view batcher, const Sizes& sizes) {
+  for (const int size : sizes) {
+    if (size <= 0) {
+      return invalid(batcher, " must be positive for ", config.name(), ", got ", size);
+    }
+    if (size > config.max_batch_size()) {
+      return invalid(batcher, " must be <= max batch size for ", config.name(), ", got ", size,
+                     " of at most ", config.max_batch_size());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_priorities(const ModelConfig& config) {
+  const auto& batching = config.dynamic_batching();
+  const uint64_t levels = batching.priority_levels();
+  const std::string range = concat(" in range [1, ", levels, "] for ", config.name());
+  if (levels == 0) {
+    if (batching.default_priority_level() == 0 && batching.priority_queue_policy().empty()) {
+      return absl::OkStatus();
+    }
+    return invalid("default_priority_level and priority_queue_policy need priority_levels for ",
+                   config.name());
+  }
+  if (batching.default_priority_level() == 0 || batching.default_priority_level() > levels) {
+    return invalid("default priority level must be", range);
+  }
+  if (levels > 1 && batching.preserve_ordering()) {
+    return invalid("Only one priority level is allowed when 'preserve_ordering' is true for ", config.name());
+  }
+  for (const auto& [level, policy] : batching.priority_queue_policy()) {
+    if (level == 0 || level > levels) return invalid("priority queue policy must have priority level", range);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_dynamic(const ModelConfig& config) {
+  absl::Status status = check_preferred(config, "dynamic batching preferred size",
+                                        config.dynamic_batching().preferred_batch_size());
+  return status.ok() ? check_priorities(config) : status;
+}
+
+// The pair of values that says no and yes, of which exactly one kind must be there.
+absl::Status check_values(const ModelConfig& config, const Control& control) {
+  const std::string& kind = Control::Kind_Name(control.kind());
+  const struct {
+    const char* name;
+    int size;
+  } pairs[] = {{"int32_false_true", control.int32_false_true_size()},
+               {"fp32_false_true", control.fp32_false_true_size()},
+               {"bool_false_true", control.bool_false_true_size()}};
+  int given = 0;
+  for (const auto& pair : pairs) {
+    if (pair.size == 0) continue;
+    ++given;
+    if (control.kind() == Control::CONTROL_SEQUENCE_CORRID) break;
+    if (pair.size != 2) {
+      return invalid("sequence batching control '", pair.name, "' must have exactly 2 entries for ", kind,
+                     " for ", config.name());
+    }
+  }
+  constexpr std::string_view kNames = "'int32_false_true', 'fp32_false_true'";
+  if (control.kind() == Control::CONTROL_SEQUENCE_CORRID) {
+    if (given == 0) return absl::OkStatus();
+    return invalid("sequence batching must not specify either ", kNames, " or 'bool_false_true' for ", kind,
+                   " for ", config.name());
+  }
+  if (given == 0) {
+    return invalid("sequence batching must specify either ", kNames, " or 'bool_false_true' for ", kind,
+                   " for ", config.name());
+  }
+  if (given == 1) return absl::OkStatus();
+  return invalid("sequence batching specifies more than one from ", kNames, " and 'bool_false_true' for ",
+                 kind, " for ", config.name());
+}
+
+absl::Status check_control(const ModelConfig& config, const Control& control) {
+  if (absl::Status status = check_values(config, control); !status.ok()) return status;
+  if (control.kind() != Control::CONTROL_SEQUENCE_CORRID) return absl::OkStatus();
+  switch (control.data_type()) {
+    case inference::TYPE_UINT64:
+    case inference::TYPE_INT64:
+    case inference::TYPE_UINT32:
+    case inference::TYPE_INT32:
+    case inference::TYPE_STRING:
+      return absl::OkStatus();
+    default:
+      return invalid(
+          "unexpected data type for control CONTROL_SEQUENCE_CORRID for ", config.name(),
+          ". Allowed data types are TYPE_UINT64, TYPE_INT64, TYPE_UINT32, TYPE_INT32 and TYPE_STRING");
+  }
+}
+
+absl::Status check_state(const inference::ModelSequenceBatching::State& state) {
+  if (state.data_type() == inference::TYPE_INVALID) {
+    return invalid("state '", state.input_name(), "' must specify 'data_type'");
+  }
+  for (const auto& initial : state.initial_state()) {
+    if (initial.data_type() != state.data_type()) {
+      return invalid("The data type used for 'initial_state' field of state '", state.input_name(),
+                     "' does not match the state data type.");
+    }
+    if (initial.name().empty()) {
+      return invalid("Field 'name' must be set when using initial_state for state input '",
+                     state.input_name(), "'.");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_strategy(const ModelConfig& config) {
+  const auto& batching = config.sequence_batching();
+  if (batching.has_oldest()) {
+    return check_preferred(config, "sequence batching preferred batch size",
+                           batching.oldest().preferred_batch_size());
+  }
+  const float utilization = batching.direct().minimum_slot_utilization();
+  if (utilization >= 0 && utilization <= 1) return absl::OkStatus();
+  return invalid("sequence batching minimum slot utilization must be in range (0.0, 1.0] for ",
+                 config.name());
+}
+
+absl::Status check_sequence(const ModelConfig& config) {
+  if (absl::Status status = check_strategy(config); !status.ok()) return status;
+  std::set<int> kinds;
+  for (const auto& input : config.sequence_batching().control_input()) {
+    if (input.name().empty()) {
+      return invalid("sequence batching control tensor must have a name for ", config.name());
+    }
+    for (const Control& control : input.control()) {
+      if (!kinds.insert(control.kind()).second) {
+        return invalid("sequence batching specifies multiple ", Control::Kind_Name(control.kind()),
+                       " tensors for ", config.name());
+      }
+      if (absl::Status status = check_control(config, control); !status.ok()) return status;
+    }
+  }
+  for (const auto& state : config.sequence_batching().state()) {
+    if (absl::Status status = check_state(state); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_instance_groups(const ModelConfig& config) {
+  using Group = inference::ModelInstanceGroup;
+  std::set<std::string> names;
+  for (const Group& group : config.instance_group()) {
+    const std::string which = concat("instance group ", group.name(), " of model ", config.name());
+    if (!names.insert(group.name()).second) return invalid(which, ": two groups have this name");
+    if (group.kind() != Group::KIND_GPU && group.kind() != Group::KIND_AUTO && group.gpus_size() > 0) {
+      return invalid(which, " has kind ", Group::Kind_Name(group.kind()), " but specifies one or more GPUs");
+    }
+    constexpr int kMostInstances = 4096;
+    if (group.count() > kMostInstances) {
+      return invalid(which, ": expected a count of at most ", kMostInstances, ", got ", group.count());
+    }
+    if (group.profile_size() > 0) {
+      return invalid(which, " and platform ", config.platform(),
+                     " specifies profile field which is only supported for TensorRT models");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// That the parts which exclude each other do not meet.
+absl::Status check_ensemble(const ModelConfig& config) {
+  const bool ensemble = config.platform() == "ensemble";
+  if (!ensemble && !config.has_ensemble_scheduling()) return absl::OkStatus();
+  if (!ensemble) {
+    return invalid("ensemble scheduling cannot be set for model '", config.name(),
+                   "' whose platform is not ensemble");
+  }
+  if (!config.has_ensemble_scheduling()) {
+    return invalid("ensemble scheduling must be set for ensemble ", config.name(),
+                   " whose platform is ensemble");
+  }
+  if (config.instance_group_size() > 0) {
+    return invalid("instance group should not be specified for ensemble '", config.name(), "'");
+  }
+  const auto& steps = config.ensemble_scheduling().step();
+  if (steps.empty()) return invalid("must specify 'step' for ensemble '", config.name(), "'");
+  for (int i = 0; i < steps.size(); ++i) {
+    const char* missing = steps[i].model_name().empty()   ? "model_name"
+                          : steps[i].input_map().empty()  ? "input_map"
+                          : steps[i].output_map().empty() ? "output_map"
+                                                          : nullptr;
+    if (missing)
+      return invalid("must specify '", missing, "' in step ", i, " of ensemble '", config.name(), "'");
+  }
+  return absl::OkStatus();
+}
+
+// A tag becomes a label of the model's metrics, whose names Prometheus limits.
+absl::Status check_metric_tags(const ModelConfig& config) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+  for (const auto& [name, value] : config.metric_tags()) {
+    const bool fits = !name.empty() && kLetters.find(name.front()) != std::string_view::npos &&
+                      name.find_first_not_of(concat(kLetters, "0123456789")) == std::string::npos;
+    if (fits && name != "model" && name != "version") continue;
+    return invalid("metric_tags of ", config.name(), ": '", name, "' cannot be the name of a label");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status check_scheduling(const ModelConfig& config) {
+  if (config.max_batch_size() < 0) {
+    return invalid("'max_batch_size' must be non-negative value for ", config.name());
+  }
+  if (config.response_cache().enable() && config.model_transaction_policy().decoupled()) {
+    return invalid("Response Cache does not currently support model ", config.name(),
+                   " with 'decoupled' transaction policy. Please disable the response cache.");
+  }
+  absl::Status status = check_metric_tags(config);
+  if (status.ok()) status = check_instance_groups(config);
+  if (status.ok()) status = check_ensemble(config);
+  if (status.ok() && config.has_dynamic_batching()) status = check_dynamic(config);
+  if (status.ok() && config.has_sequence_batching()) status = check_sequence(config);
+  return status;
+}
+
+}  // namespace zeta::serving

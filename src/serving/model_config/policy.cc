@@ -1,0 +1,268 @@
+#include "src/serving/model_config/policy.h"
+
+#include <random>
+#include <utility>
+
+#include "src/base/concat.h"
+#include "src/serving/data_type.h"
+#include "src/serving/model_config/model_files.h"
+#include "src/serving/model_config/tensor_types.h"
+#include "src/serving/tensor.h"
+
+namespace zeta::serving {
+namespace {
+
+using inference::ModelConfig;
+using std::chrono::microseconds;
+
+QueuePolicy to_policy(const inference::ModelQueuePolicy& proto) {
+  QueuePolicy policy;
+  const bool delay = proto.timeout_action() == inference::ModelQueuePolicy::DELAY;
+  policy.timeout_action = delay ? QueuePolicy::TimeoutAction::kDelay : QueuePolicy::TimeoutAction::kReject;
+  policy.default_timeout = microseconds(proto.default_timeout_microseconds());
+  policy.allow_timeout_override = proto.allow_timeout_override();
+  policy.max_queue_size = proto.max_queue_size();
+  return policy;
+}
+
+DynamicBatching to_batching(const inference::ModelDynamicBatching& proto) {
+  DynamicBatching batching;
+  batching.preferred_batch_size.assign(proto.preferred_batch_size().begin(),
+                                       proto.preferred_batch_size().end());
+  batching.max_queue_delay = microseconds(proto.max_queue_delay_microseconds());
+  batching.preserve_ordering = proto.preserve_ordering();
+  batching.priority_levels = proto.priority_levels();
+  batching.default_priority_level = proto.default_priority_level();
+  batching.default_queue_policy = to_policy(proto.default_queue_policy());
+  for (const auto& [level, policy] : proto.priority_queue_policy()) {
+    batching.priority_queue_policy[level] = to_policy(policy);
+  }
+  return batching;
+}
+
+// KIND_MODEL leaves the place to the backend, whose default is the CPU.
+InstanceGroup to_group(const inference::ModelInstanceGroup& proto) {
+  InstanceGroup group;
+  group.name = proto.name();
+  group.count = proto.count();
+  group.gpus.assign(proto.gpus().begin(), proto.gpus().end());
+  const bool gpu = proto.kind() == inference::ModelInstanceGroup::KIND_GPU;
+  group.kind = gpu ? Placement::Kind::kGpu : Placement::Kind::kCpu;
+  return group;
+}
+
+SequenceControl::Kind to_kind(inference::ModelSequenceBatching::Control::Kind kind) {
+  switch (kind) {
+    case inference::ModelSequenceBatching::Control::CONTROL_SEQUENCE_END:
+      return SequenceControl::Kind::kEnd;
+    case inference::ModelSequenceBatching::Control::CONTROL_SEQUENCE_READY:
+      return SequenceControl::Kind::kReady;
+    case inference::ModelSequenceBatching::Control::CONTROL_SEQUENCE_CORRID:
+      return SequenceControl::Kind::kCorrelationId;
+    default:
+      return SequenceControl::Kind::kStart;
+  }
+}
+
+SequenceControl to_control(const std::string& name, const inference::ModelSequenceBatching::Control& proto) {
+  SequenceControl control;
+  control.kind = to_kind(proto.kind());
+  control.name = name;
+  const auto set = [&](DataType type, const auto& values) {
+    if (values.size() != 2) return;
+    control.datatype = type;
+    control.off = static_cast<double>(values[0]);
+    control.on = static_cast<double>(values[1]);
+  };
+  set(DataType::kInt32, proto.int32_false_true());
+  set(DataType::kFp32, proto.fp32_false_true());
+  set(DataType::kBool, proto.bool_false_true());
+  if (control.kind == SequenceControl::Kind::kCorrelationId)
+    control.datatype = to_data_type(proto.data_type());
+  return control;
+}
+
+absl::StatusOr<SequenceState> to_state(const inference::ModelSequenceBatching::State& proto,
+                                       const std::string& folder) {
+  SequenceState state;
+  state.input_name = proto.input_name();
+  state.output_name = proto.output_name();
+  state.datatype = to_data_type(proto.data_type());
+  state.dims.assign(proto.dims().begin(), proto.dims().end());
+  if (proto.initial_state_size() == 0 || proto.initial_state(0).zero_data()) return state;
+  if (proto.initial_state(0).data_file().empty()) return state;
+  auto bytes = read_model_file(folder + "/initial_state", proto.initial_state(0).data_file());
+  if (!bytes.ok()) return bytes.status();
+  state.initial = *std::move(bytes);
+  return state;
+}
+
+absl::StatusOr<SequenceBatching> to_batching(const inference::ModelSequenceBatching& proto,
+                                             const std::string& folder) {
+  SequenceBatching batching;
+  batching.max_sequence_idle = microseconds(proto.max_sequence_idle_microseconds());
+  if (proto.has_oldest()) {
+    const auto& oldest = proto.oldest();
+    batching.strategy = SequenceBatching::Strategy::kOldest;
+    batching.max_candidate_sequences = oldest.max_candidate_sequences();
+    batching.preferred_batch_size.assign(oldest.preferred_batch_size().begin(),
+                                         oldest.preferred_batch_size().end());
+    batching.max_queue_delay = microseconds(oldest.max_queue_delay_microseconds());
+    batching.preserve_ordering = oldest.preserve_ordering();
+  } else {
+    batching.max_queue_delay = microseconds(proto.direct().max_queue_delay_microseconds());
+    batching.minimum_slot_utilization = proto.direct().minimum_slot_utilization();
+  }
+  for (const auto& input : proto.control_input()) {
+    for (const auto& control : input.control())
+      batching.controls.push_back(to_control(input.name(), control));
+  }
+  for (const auto& state : proto.state()) {
+    auto converted = to_state(state, folder);
+    if (!converted.ok()) return converted.status();
+    batching.states.push_back(*std::move(converted));
+  }
+  return batching;
+}
+
+// The kinds of the proto and the rule's stand in the same order.
+BatchInputRule to_rule(const inference::BatchInput& proto, const std::string& target) {
+  BatchInputRule rule;
+  rule.kind = static_cast<BatchInputRule::Kind>(proto.kind());
+  rule.target = target;
+  rule.datatype = to_data_type(proto.data_type());
+  rule.source = proto.source_input(0);
+  return rule;
+}
+
+// Any bits of a whole number, or of a float in [0, 1).
+std::string random_bytes(DataType type, int64_t count) {
+  std::mt19937 generator(0);
+  std::string bytes;
+  if (type == DataType::kFp32) {
+    std::uniform_real_distribution<float> unit;
+    for (int64_t i = 0; i < count; ++i) {
+      const float value = unit(generator);
+      bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+    }
+  } else if (type == DataType::kFp64) {
+    std::uniform_real_distribution<double> unit;
+    for (int64_t i = 0; i < count; ++i) {
+      const double value = unit(generator);
+      bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+    }
+  } else {
+    // A half's highest exponents are left out, so that none is an infinity; a bool is 0 or 1.
+    const unsigned mask = type == DataType::kBool                              ? 1
+                          : type == DataType::kFp16 || type == DataType::kBf16 ? 0x3f
+                                                                               : 0xff;
+    const auto size = static_cast<size_t>(count) * element_size(type);
+    for (size_t i = 0; i < size; ++i) bytes.push_back(static_cast<char>(generator() & mask));
+  }
+  return bytes;
+}
+
+// What `proto` says to fill `tensor` with.
+absl::StatusOr<std::string> warmup_data(const inference::ModelWarmup::Input& proto, const Tensor& tensor,
+                                        int64_t count, const std::string& folder) {
+  // Of BYTES an element is a length of 4 bytes, here 0.
+  const size_t element = tensor.datatype == DataType::kBytes ? 4 : element_size(tensor.datatype);
+  switch (proto.input_data_type_case()) {
+    case inference::ModelWarmup::Input::kInputDataFile:
+      return read_model_file(folder + "/warmup", proto.input_data_file());
+    case inference::ModelWarmup::Input::kRandomData:
+      if (tensor.datatype != DataType::kBytes) return random_bytes(tensor.datatype, count);
+      return std::string(static_cast<size_t>(count) * element, '\0');
+    case inference::ModelWarmup::Input::kZeroData:
+      return std::string(static_cast<size_t>(count) * element, '\0');
+    default:
+      return absl::InvalidArgumentError("must have input data type set");
+  }
+}
+
+absl::StatusOr<Tensor> to_tensor(const std::string& which, const std::string& name,
+                                 const inference::ModelWarmup::Input& proto, const std::string& folder) {
+  constexpr int64_t kMaxElements = int64_t{1} << 28;
+  const auto wrong = [&](const auto&... parts) {
+    return absl::InvalidArgumentError(concat(which, parts...));
+  };
+  if (proto.data_type() == inference::TYPE_INVALID) return wrong(" must specify 'data_type'");
+  Tensor tensor{name, to_data_type(proto.data_type()), {proto.dims().begin(), proto.dims().end()}, {}};
+  const auto count = element_count(tensor.shape);
+  if (!count.ok()) return wrong(": ", std::string(count.status().message()));
+  if (*count > kMaxElements) return wrong(" has ", *count, " elements, expected at most ", kMaxElements);
+  auto bytes = warmup_data(proto, tensor, *count, folder);
+  if (!bytes.ok())
+    return absl::Status(bytes.status().code(), concat(which, " ", std::string(bytes.status().message())));
+  tensor.data = make_buffer(*std::move(bytes));
+  const bool fits = tensor.datatype == DataType::kBytes
+                        ? bytes_elements(tensor).ok()
+                        : tensor.data.size == static_cast<size_t>(*count) * element_size(tensor.datatype);
+  if (fits) return tensor;
+  return wrong(": the file's ", tensor.data.size, " bytes do not make ", data_type_name(tensor.datatype),
+               shape_text(tensor.shape));
+}
+
+absl::StatusOr<Warmup> to_warmup(const ModelConfig& config, const inference::ModelWarmup& proto,
+                                 const std::string& folder) {
+  Warmup warmup;
+  warmup.name = proto.name();
+  warmup.batch_size = std::max<uint32_t>(proto.batch_size(), 1);
+  warmup.count = std::max<uint32_t>(proto.count(), 1);
+  for (const auto& [name, input] : proto.inputs()) {
+    auto tensor =
+        to_tensor(concat("warm-up '", proto.name(), "' of model '", config.name(), "', input '", name, "'"),
+                  name, input, folder);
+    if (!tensor.ok()) return tensor.status();
+    warmup.inputs.push_back(*std::move(tensor));
+  }
+  return warmup;
+}
+
+template <class Tensors>
+void add_client_dims(const Tensors& tensors, SchedulingPolicy& policy) {
+  for (const auto& tensor : tensors) {
+    if (tensor.has_reshape())
+      policy.client_dims[tensor.name()] = {tensor.dims().begin(), tensor.dims().end()};
+  }
+}
+
+void add_tensor_rules(const ModelConfig& config, SchedulingPolicy& policy) {
+  for (const auto& input : config.input()) {
+    if (input.allow_ragged_batch()) policy.ragged_inputs.insert(input.name());
+  }
+  for (const auto& input : config.batch_input()) {
+    for (const std::string& target : input.target_name())
+      policy.batch_inputs.push_back(to_rule(input, target));
+  }
+  for (const auto& output : config.batch_output()) {
+    for (const std::string& target : output.target_name()) {
+      policy.batch_outputs.push_back({target, output.source_input(0)});
+    }
+  }
+  add_client_dims(config.input(), policy);
+  add_client_dims(config.output(), policy);
+}
+
+}  // namespace
+
+absl::StatusOr<SchedulingPolicy> scheduling_policy(const ModelConfig& config, const std::string& folder) {
+  SchedulingPolicy policy;
+  policy.max_batch_size = config.max_batch_size();
+  if (config.has_dynamic_batching()) policy.dynamic_batching = to_batching(config.dynamic_batching());
+  if (config.has_sequence_batching()) {
+    auto batching = to_batching(config.sequence_batching(), folder);
+    if (!batching.ok()) return batching.status();
+    policy.sequence_batching = *std::move(batching);
+  }
+  for (const auto& group : config.instance_group()) policy.instance_groups.push_back(to_group(group));
+  add_tensor_rules(config, policy);
+  for (const auto& proto : config.model_warmup()) {
+    auto warmup = to_warmup(config, proto, folder);
+    if (!warmup.ok()) return warmup.status();
+    policy.warmup.push_back(*std::move(warmup));
+  }
+  return policy;
+}
+
+}  // namespace zeta::serving

@@ -1,0 +1,110 @@
+#include "src/serving/model_loader.h"
+
+#include <chrono>
+#include <exception>
+#include <utility>
+
+#include "src/base/concat.h"
+#include "src/serving/backend_library.h"
+#include "src/serving/model_config/check.h"
+#include "src/serving/model_config/complete.h"
+#include "src/serving/model_config/model_files.h"
+#include "src/serving/model_config/policy.h"
+#include "src/serving/model_config/supported.h"
+#include "src/serving/scheduling/scheduled_model.h"
+
+namespace zeta::serving {
+namespace {
+
+absl::Status read_label_files(const ModelDescription& description, ModelMetadata& metadata) {
+  for (int i = 0; i < description.config.output_size(); ++i) {
+    const std::string& file = description.config.output(i).label_filename();
+    if (file.empty()) continue;
+    auto labels = read_labels(description.folder, file);
+    if (!labels.ok()) return labels.status();
+    metadata.outputs[static_cast<size_t>(i)].labels = *std::move(labels);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+ModelLoader::ModelLoader(std::string backend_directory, BackendSettings settings)
+    : backend_directory_(std::move(backend_directory)), settings_(std::move(settings)) {}
+
+absl::StatusOr<LoadedModel> ModelLoader::load(const ModelDescription& description, int64_t version) {
+  try {
+    return load_complete(description, version);
+  } catch (const std::exception& error) {
+    return absl::InternalError(
+        concat("backend '", description.config.backend(), "' failed to load it: ", error.what()));
+  }
+}
+
+absl::StatusOr<LoadedModel> ModelLoader::load_complete(const ModelDescription& description, int64_t version) {
+  if (absl::Status status = check_tensors(description.config); !status.ok()) return status;
+  const auto start = std::chrono::steady_clock::now();
+  auto loaded = load_one(description, version);
+  if (!loaded.ok()) return loaded.status();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+
+  const ModelMetadata& own = loaded->model->metadata();
+  auto config = std::make_shared<inference::ModelConfig>(description.config);
+  absl::Status status = complete_model_config(own, *config);
+  if (status.ok()) status = check_tensors(*config);
+  if (!status.ok()) return status;
+  ModelMetadata metadata = client_metadata(*config, std::to_string(version));
+  metadata.notice = own.notice;
+  if (status = read_label_files(description, metadata); !status.ok()) return status;
+  auto model = std::make_shared<ServedModel>(std::move(metadata), std::move(loaded->model), elapsed.count(),
+                                             std::move(loaded->statistics));
+  return LoadedModel{std::move(model), std::move(config)};
+}
+
+absl::StatusOr<ModelLoader::Scheduled> ModelLoader::load_one(const ModelDescription& description,
+                                                             int64_t version) {
+  const auto maker = backend(description.config.backend());
+  if (!maker.ok()) return maker.status();
+  auto policy = scheduling_policy(description.config, description.folder);
+  if (!policy.ok()) return policy.status();
+  const ModelSource from = source(description, version);
+  auto executable = (*maker)->load_executable(from);
+  if (!executable.ok()) return executable.status();
+  if (*executable != nullptr) {
+    auto statistics = std::make_shared<Statistics>(/*is_scheduled=*/true);
+    auto scheduled = ScheduledModel::create(*std::move(executable), *std::move(policy), statistics);
+    if (!scheduled.ok()) return scheduled.status();
+    return Scheduled{*std::move(scheduled), std::move(statistics)};
+  }
+  if (absl::Status status = check_self_scheduled(description.config); !status.ok()) return status;
+  auto model = (*maker)->load(from);
+  if (!model.ok()) return model.status();
+  return Scheduled{*std::move(model), nullptr};
+}
+
+ModelSource ModelLoader::source(const ModelDescription& description, int64_t version) const {
+  const inference::ModelConfig& config = description.config;
+  ModelSource source;
+  source.name = description.name;
+  source.version = std::to_string(version);
+  source.folder = description.versions.at(version);
+  source.file = config.default_model_filename();
+  source.max_batch_size = config.max_batch_size();
+  source.inputs = model_inputs(config);
+  source.outputs = model_outputs(config);
+  source.cuda_graphs = config.optimization().cuda().graphs();
+  for (const auto& [key, value] : config.parameters()) source.parameters[key] = value.string_value();
+  const auto settings = settings_.find(config.backend());
+  if (settings != settings_.end()) source.parameters.insert(settings->second.begin(), settings->second.end());
+  return source;
+}
+
+absl::StatusOr<Backend*> ModelLoader::backend(const std::string& name) {
+  MutexLock lock(backend_mutex_);
+  if (const auto found = backends_.find(name); found != backends_.end()) return found->second.get();
+  auto opened = open_backend(backend_directory_, name);
+  if (!opened.ok()) return opened.status();
+  return backends_.emplace(name, *std::move(opened)).first->second.get();
+}
+
+}  // namespace zeta::serving

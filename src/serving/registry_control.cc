@@ -1,0 +1,289 @@
+// How models come and go.
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "src/base/concat.h"
+#include "src/base/log.h"
+#include "src/serving/registry.h"
+
+namespace zeta::serving {
+namespace {
+
+absl::Status refuse_control() {
+  return absl::UnavailableError("explicit model load / unload is not allowed if polling is enabled");
+}
+
+absl::Status poll_failed(std::string_view name, std::string_view reason) {
+  return absl::InternalError(concat("failed to load '", name, "', failed to poll from model repository",
+                                    reason.empty() ? "" : ": ", reason));
+}
+
+void report(const ServedModel& model, const std::string& backend) {
+  const ModelMetadata& metadata = model.metadata();
+  log::info("model loaded", {{"model", metadata.name},
+                             {"version", metadata.version},
+                             {"backend", backend},
+                             {"seconds", model.load_seconds()}});
+  if (metadata.notice.empty()) return;
+  log::warning("model has a notice", {{"model", metadata.name}, {"notice", metadata.notice}});
+}
+
+}  // namespace
+
+// The right to change one model, for which others wait.
+class ModelRegistry::Turn {
+ public:
+  Turn(ModelRegistry& registry, std::string_view name) : registry_(registry), name_(name) {
+    MutexLock lock(registry_.mutex_);
+    while (!registry_.changing_.insert(name_).second) registry_.turn_ended_.wait(registry_.mutex_);
+  }
+  ~Turn() {
+    MutexLock lock(registry_.mutex_);
+    registry_.changing_.erase(name_);
+    registry_.turn_ended_.notify_all();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  ModelRegistry& registry_;
+  const std::string name_;
+};
+
+void ModelRegistry::load_all(size_t threads) {
+  std::vector<ModelDescription> models;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, entry] : entries_) models.push_back(entry.description);
+  }
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < models.size(); i = next++) {
+      const Turn turn(*this, models[i].name);
+      const absl::Status ignored = apply(models[i]);  // told by its state and in the log
+    }
+  };
+  {
+    std::vector<std::jthread> helpers;
+    for (size_t i = 1; i < std::min(threads, models.size()); ++i) helpers.emplace_back(work);
+    work();
+  }
+  MutexLock lock(mutex_);
+  started_ = true;
+}
+
+absl::Status ModelRegistry::load(std::string_view name, const LoadOverrides& overrides) {
+  if (options_.control != ModelControl::kExplicit) return refuse_control();
+  const Turn turn(*this, name);
+  const std::string folder = locate(std::string(name));
+  if (folder.empty() && overrides.files.empty()) return poll_failed(name, "");
+  ModelDescription description = describe_model(std::string(name), folder, overrides);
+  if (!description.status.ok()) return poll_failed(name, std::string(description.status.message()));
+  if (!overrides.empty()) description.fingerprint.clear();  // its files will be news again
+  if (is_loaded(description)) return absl::OkStatus();
+  return apply(std::move(description));
+}
+
+absl::Status ModelRegistry::unload(std::string_view name, bool /*unload_dependents*/) {
+  if (options_.control != ModelControl::kExplicit) return refuse_control();
+  const Turn turn(*this, name);
+  retire_all(name);
+  return absl::OkStatus();
+}
+
+void ModelRegistry::poll() {
+  std::set<std::string> names, known;
+  for (const std::string& repository : options_.repositories) {
+    const auto there = model_names(repository);
+    if (!there.ok()) {
+      log::warning("cannot poll", {{"reason", std::string(there.status().message())}});
+      return;  // what cannot be seen has not gone
+    }
+    names.insert(there->begin(), there->end());
+  }
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, entry] : entries_) {
+      if (entry.in_repository && entry.wanted) known.insert(name);
+    }
+  }
+  for (const std::string& name : known) {
+    if (names.contains(name)) continue;
+    const Turn turn(*this, name);
+    retire_all(name);
+  }
+  for (const std::string& name : names) poll_model(name);
+}
+
+void ModelRegistry::poll_model(const std::string& name) {
+  const Turn turn(*this, name);
+  const std::string folder = locate(name);
+  if (folder.empty()) return;
+  ModelDescription description = describe_model(name, folder);
+  {
+    MutexLock lock(mutex_);
+    const auto entry = entries_.find(name);
+    if (entry != entries_.end() && entry->second.wanted &&
+        entry->second.description.fingerprint == description.fingerprint) {
+      return;
+    }
+  }
+  const absl::Status ignored = apply(std::move(description));  // told by its state and in the log
+}
+
+// The folder of a model named on the command line, or of the one repository that has it; else "".
+std::string ModelRegistry::locate(const std::string& name) const {
+  {
+    MutexLock lock(mutex_);
+    const auto entry = entries_.find(name);
+    if (entry != entries_.end() && !entry->second.in_repository) return entry->second.description.folder;
+  }
+  if (name.empty() || name.starts_with('.') || name.find('/') != std::string::npos) return "";
+  std::string found;
+  for (const std::string& repository : options_.repositories) {
+    std::error_code error;
+    const auto folder = std::filesystem::path(repository) / name;
+    if (!std::filesystem::is_directory(folder, error)) continue;
+    if (!found.empty()) {
+      log::warning("two repositories hold the model",
+                   {{"model", name}, {"first", found}, {"second", folder.string()}});
+      return "";
+    }
+    found = folder;
+  }
+  return found;
+}
+
+bool ModelRegistry::is_loaded(const ModelDescription& description) const {
+  MutexLock lock(mutex_);
+  const auto entry = entries_.find(description.name);
+  if (entry == entries_.end() || description.fingerprint.empty()) return false;
+  if (entry->second.description.fingerprint != description.fingerprint) return false;
+  return std::ranges::all_of(entry->second.versions, [](const auto& numbered) {
+    return numbered.second.state == ModelState::kReady;
+  });
+}
+
+// Shows as LOADING what was not there before.
+void ModelRegistry::announce(const ModelDescription& description) {
+  MutexLock lock(mutex_);
+  if (ended_) return;
+  Entry& entry = entries_[description.name];
+  entry.wanted = true;
+  for (const auto& [number, folder] : description.versions) {
+    Version& version = entry.versions[number];
+    if (version.state != ModelState::kReady) version = {};
+  }
+}
+
+absl::Status ModelRegistry::apply(ModelDescription description) {
+  absl::Status status = description.status;
+  if (status.ok() && description.versions.empty()) {
+    status = absl::InvalidArgumentError(
+        concat("at least one version must be available under the version policy of ", "model '",
+               description.name, "'"));
+  }
+  if (!status.ok()) {
+    fail(description, status);
+    return absl::InvalidArgumentError(
+        concat("load failed for model '", description.name, "': ", std::string(status.message()), "\n"));
+  }
+  announce(description);
+  Results results;
+  std::string failures;
+  for (const auto& [number, folder] : description.versions) {
+    const auto& result = results.emplace(number, loader_.load(description, number)).first->second;
+    if (result.ok()) {
+      report(*result->model, description.config.backend());
+      continue;
+    }
+    failures += concat("version ", number, " is at UNAVAILABLE state: ", reason_text(result.status()), ";");
+    log::error("model cannot be loaded", {{"model", description.name},
+                                          {"version", number},
+                                          {"reason", std::string(result.status().message())}});
+  }
+  Retired retired;
+  {
+    MutexLock lock(mutex_);
+    if (ended_) return absl::UnavailableError("the server is shutting down");
+    Entry& entry = entries_[description.name];
+    const bool keep_old = !failures.empty() && std::ranges::any_of(entry.versions, [](const auto& numbered) {
+      return numbered.second.state == ModelState::kReady;
+    });
+    install(entry, results, keep_old, retired);
+    if (keep_old) {
+      entry.description.fingerprint = description.fingerprint;  // poll tries again when it changes
+    } else {
+      std::swap(entry.description, description);
+    }
+  }
+  if (failures.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      concat("load failed for model '", description.name, "': ", failures, "\n"));
+}
+
+void ModelRegistry::install(Entry& entry, const Results& results, bool keep_old, Retired& retired) {
+  if (!keep_old) {
+    for (auto& [number, version] : entry.versions) {
+      if (!results.contains(number) && version.state == ModelState::kReady) retire(version, retired);
+    }
+  }
+  for (const auto& [number, result] : results) {
+    Version& version = entry.versions[number];
+    if (keep_old && version.state == ModelState::kReady) continue;
+    if (version.state == ModelState::kReady) retire(version, retired);
+    version = {};
+    if (result.ok() && !keep_old) {
+      version.state = ModelState::kReady;
+      version.loaded = *result;
+      continue;
+    }
+    version.state = ModelState::kUnavailable;
+    version.reason = result.ok() ? "another version could not be loaded" : reason_text(result.status());
+  }
+}
+
+void ModelRegistry::retire(Version& version, Retired& retired) {
+  version.leaving = version.loaded.model;
+  retired.push_back(std::exchange(version.loaded, {}));
+  version.state = ModelState::kUnloading;
+}
+
+// What was loaded before goes on.
+void ModelRegistry::fail(const ModelDescription& description, const absl::Status& status) {
+  log::error("model cannot be loaded",
+             {{"model", description.name}, {"reason", std::string(status.message())}});
+  MutexLock lock(mutex_);
+  if (ended_) return;
+  Entry& entry = entries_[description.name];
+  if (entry.description.name.empty()) entry.description = description;
+  entry.description.fingerprint = description.fingerprint;
+  const bool serves = std::ranges::any_of(
+      entry.versions, [](const auto& numbered) { return numbered.second.state == ModelState::kReady; });
+  if (serves) return;
+  const int64_t number = description.versions.empty() ? 1 : description.versions.rbegin()->first;
+  entry.versions[number] = {};
+  for (auto& [ignored, version] : entry.versions) {
+    if (version.state != ModelState::kLoading) continue;
+    version.state = ModelState::kUnavailable;
+    version.reason = reason_text(status);
+  }
+}
+
+void ModelRegistry::retire_all(std::string_view name) {
+  Retired retired;
+  MutexLock lock(mutex_);
+  const auto entry = entries_.find(name);
+  if (entry == entries_.end()) return;
+  entry->second.wanted = false;
+  for (auto& [number, version] : entry->second.versions) {
+    if (version.state == ModelState::kReady) retire(version, retired);
+  }
+  if (!retired.empty()) log::info("model unloaded", {{"model", std::string(name)}});
+}
+
+}  // namespace zeta::serving

@@ -1,0 +1,255 @@
+#include "src/serving/scheduling/scheduled_model.h"
+
+#include <exception>
+#include <latch>
+#include <new>
+#include <utility>
+
+#include "src/base/concat.h"
+#include "src/serving/scheduling/dynamic_batcher.h"
+
+namespace zeta::serving {
+namespace {
+
+using std::chrono::nanoseconds;
+
+std::shared_ptr<OrderedDelivery> delivery_of(const SchedulingPolicy& policy) {
+  const bool ordered = policy.dynamic_batching && policy.dynamic_batching->preserve_ordering;
+  return ordered ? std::make_shared<OrderedDelivery>() : nullptr;
+}
+
+// One piece repeated, as if so many requests had sent it.
+std::vector<PendingRequest> warmup_requests(const Warmup& warmup, bool has_batch_dimension) {
+  auto request = std::make_shared<InferRequest>();
+  request->inputs = warmup.inputs;
+  if (has_batch_dimension) {
+    for (Tensor& input : request->inputs) input.shape.insert(input.shape.begin(), 1);
+  }
+  const size_t count = has_batch_dimension ? std::max<uint32_t>(warmup.batch_size, 1) : 1;
+  PendingRequest pending;
+  pending.request = std::move(request);
+  return std::vector<PendingRequest>(count, pending);
+}
+
+}  // namespace
+
+// What the instances' threads tell whoever waits for the model to be loaded.
+class ScheduledModel::Start {
+ public:
+  explicit Start(size_t count) : left_(static_cast<std::ptrdiff_t>(count)) {}
+  void report(absl::Status status) {
+    {
+      MutexLock lock(mutex_);
+      status_.Update(std::move(status));
+    }
+    left_.count_down();
+  }
+  absl::Status wait() {
+    left_.wait();
+    MutexLock lock(mutex_);
+    return status_;
+  }
+
+ private:
+  std::latch left_;
+  Mutex mutex_;
+  absl::Status status_ ZETA_GUARDED_BY(mutex_);
+};
+
+std::vector<Placement> placements_of(const std::string& model, const SchedulingPolicy& policy) {
+  std::vector<InstanceGroup> groups = policy.instance_groups;
+  if (groups.empty()) groups.emplace_back();
+  std::vector<Placement> placements;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    InstanceGroup& group = groups[i];
+    if (group.name.empty()) group.name = concat(model, "_", i);
+    const bool on_gpu = group.kind == Placement::Kind::kGpu;
+    std::vector<int> devices = on_gpu ? group.gpus : std::vector<int>{0};
+    if (devices.empty()) devices = {0};
+    for (const int device : devices) {
+      for (int n = 0; n < group.count; ++n) {
+        std::string name = concat(group.name, "_", n);
+        if (on_gpu) name += concat(" (GPU ", device, ")");
+        placements.push_back({std::move(name), group.kind, device});
+      }
+    }
+  }
+  return placements;
+}
+
+ScheduledModel::ScheduledModel(std::unique_ptr<Executable> executable, SchedulingPolicy policy,
+                               std::shared_ptr<Statistics> statistics)
+    : executable_(std::move(executable)),
+      policy_(std::move(policy)),
+      assembly_(policy_, executable_->metadata()),
+      statistics_(std::move(statistics)),
+      ordered_(delivery_of(policy_)),
+      batcher_(std::make_unique<DynamicBatcher>(policy_)) {}
+
+absl::StatusOr<std::unique_ptr<ScheduledModel>> ScheduledModel::create(
+    std::unique_ptr<Executable> executable, SchedulingPolicy policy, std::shared_ptr<Statistics> statistics) {
+  const std::string name = executable->metadata().name;
+  if (absl::Status status = check_policy(name, policy); !status.ok()) return status;
+  const std::vector<Placement> placements = placements_of(name, policy);
+  std::unique_ptr<ScheduledModel> model(
+      new ScheduledModel(std::move(executable), std::move(policy), std::move(statistics)));
+  const auto start = std::make_shared<Start>(placements.size());
+  for (size_t i = 0; i < placements.size(); ++i) {
+    model->threads_.emplace_back(
+        [self = model.get(), i, placement = placements[i], start] { self->run(i, placement, *start); });
+  }
+  if (absl::Status status = start->wait(); !status.ok()) return status;
+  return model;
+}
+
+ScheduledModel::~ScheduledModel() {
+  std::vector<PendingRequest> left;
+  {
+    MutexLock lock(mutex_);
+    ending_ = true;
+    left = batcher_->close();
+    changed_.notify_all();
+  }
+  statistics_->pending_changed(-static_cast<int64_t>(left.size()));
+  for (const PendingRequest& pending : left) {
+    pending.fail(absl::UnavailableError("the model is being unloaded"));
+  }
+  threads_.clear();
+}
+
+absl::StatusOr<PendingRequest> ScheduledModel::admit(std::shared_ptr<const InferRequest> request,
+                                                     const std::shared_ptr<ResponseSink>& sink) const {
+  PendingRequest pending;
+  const auto size = batch_size_of(*request, metadata().name, policy_.max_batch_size);
+  if (!size.ok()) return size.status();
+  const auto priority = unsigned_parameter(*request, "priority");
+  if (!priority.ok()) return priority.status();
+  if (const auto timeout = unsigned_parameter(*request, "timeout"); !timeout.ok()) return timeout.status();
+  pending.batch_size = *size;
+  pending.priority = *priority;
+  pending.compatibility = assembly_.compatibility(*request);
+  pending.arrival = SchedulerClock::now();
+  pending.request = std::move(request);
+  pending.sink = sink;
+  return pending;
+}
+
+void ScheduledModel::infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink) {
+  auto pending = admit(std::move(request), sink);
+  if (!pending.ok()) {
+    InferResponse response;
+    response.status = pending.status();
+    return sink->send(std::move(response));
+  }
+  std::vector<PendingRequest> dropped;
+  absl::Status status;
+  {
+    MutexLock lock(mutex_);
+    // Wrapped and pushed under one lock, lest the orders differ.
+    if (ordered_) pending->sink = ordered_->wrap(std::move(pending->sink));
+    status = ending_ ? absl::UnavailableError("the model is being unloaded")
+                     : batcher_->push(*pending, pending->arrival, dropped);
+    if (status.ok()) {
+      statistics_->pending_changed(1);
+      changed_.notify_one();
+    }
+  }
+  if (!status.ok()) pending->fail(std::move(status));
+  drop(std::move(dropped));
+}
+
+void ScheduledModel::drop(std::vector<PendingRequest> dropped) {
+  if (dropped.empty()) return;
+  statistics_->pending_changed(-static_cast<int64_t>(dropped.size()));
+  for (const PendingRequest& pending : dropped) pending.fail(drop_reason(pending));
+}
+
+Assignment ScheduledModel::next(size_t number) {
+  while (true) {
+    std::vector<PendingRequest> dropped;
+    {
+      MutexLock lock(mutex_);
+      if (ending_) return {};
+      Assignment assignment = batcher_->poll(number, SchedulerClock::now());
+      // Others may have work with what is left, of another shape or on its way to a full batch.
+      if (!assignment.batch.empty()) {
+        changed_.notify_one();
+        return assignment;
+      }
+      dropped = std::move(assignment.dropped);
+      if (dropped.empty()) {
+        assignment.wake ? void(changed_.wait_until(mutex_, *assignment.wake)) : changed_.wait(mutex_);
+      }
+    }
+    drop(std::move(dropped));
+  }
+}
+
+void ScheduledModel::run(size_t number, const Placement& placement, Start& start) {
+  auto instance = prepare(placement);
+  const bool ready = instance.ok();
+  start.report(instance.status());
+  if (!ready) return;
+  for (Assignment work = next(number); !work.batch.empty(); work = next(number)) {
+    execute(**instance, std::move(work));
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Instance>> ScheduledModel::prepare(const Placement& placement) try {
+  auto instance = executable_->make_instance(placement);
+  if (!instance.ok()) return instance.status();
+  for (const Warmup& warmup : policy_.warmup) {
+    if (absl::Status status = warm_up(**instance, warmup); !status.ok()) {
+      return absl::Status(status.code(),
+                          concat("failed to run warmup sample '", warmup.name, "' on instance ",
+                                 placement.name, ": ", std::string(status.message())));
+    }
+  }
+  return instance;
+} catch (const std::exception& error) {
+  return absl::InternalError(concat("instance ", placement.name, " cannot be made: ", error.what()));
+}
+
+absl::Status ScheduledModel::warm_up(Instance& instance, const Warmup& warmup) const {
+  const auto requests = warmup_requests(warmup, policy_.max_batch_size > 0);
+  const Batch batch = assembly_.assemble(requests);
+  for (uint32_t i = 0; i < std::max<uint32_t>(warmup.count, 1); ++i) {
+    if (auto result = instance.execute(batch); !result.ok()) return result.status();
+  }
+  return absl::OkStatus();
+}
+
+void ScheduledModel::execute(Instance& instance, Assignment work) {
+  drop(std::move(work.dropped));
+  statistics_->pending_changed(-static_cast<int64_t>(work.batch.size()));
+  auto responses = compute(instance, work);
+  for (size_t i = 0; i < work.batch.size(); ++i) {
+    const PendingRequest& pending = work.batch[i];
+    responses.ok() ? pending.sink->send(std::move((*responses)[i])) : pending.fail(responses.status());
+  }
+}
+
+absl::StatusOr<std::vector<InferResponse>> ScheduledModel::compute(Instance& instance,
+                                                                   const Assignment& work) try {
+  const auto start = SchedulerClock::now();
+  const Batch batch = assembly_.assemble(work.batch);
+  auto result = instance.execute(batch);
+  if (!result.ok()) return result.status();
+  auto responses = assembly_.share_out(std::move(result->outputs), work.batch);
+  if (!responses.ok()) return responses.status();
+  RequestPhases phases;
+  phases.compute_input = result->inputs_ready - start;
+  phases.compute_infer = result->computed - result->inputs_ready;
+  phases.compute_output = SchedulerClock::now() - result->computed;
+  std::vector<nanoseconds> queued;
+  queued.reserve(work.batch.size());
+  for (const PendingRequest& pending : work.batch) queued.push_back(start - pending.arrival);
+  statistics_->execution(batch.size, queued, phases);
+  return responses;
+} catch (const std::bad_alloc&) {
+  return absl::InternalError(concat("model '", metadata().name, "' ran out of memory"));
+} catch (const std::exception& error) {
+  return absl::InternalError(concat("model '", metadata().name, "' failed: ", error.what()));
+}
+
+}  // namespace zeta::serving
