@@ -92,14 +92,13 @@ def serve(name: str, command: list[str | Path], ports: tuple[int, int, int]) -> 
 
 
 @contextmanager
-def zeta(folder: Path) -> Iterator[Running]:
+def zeta(folder: Path, program: Path) -> Iterator[Running]:
     (folder / "zeta/identity/1").mkdir(parents=True)
     (folder / "zeta/identity/config.pbtxt").write_text('backend: "echo"\n')
     (folder / "zeta/identity/1/echo.json").write_text('{"kind": "identity", "shape": [16]}')
     ports = free_ports(0, 0, 0)
     names = ["--http-port", "--grpc-port", "--metrics-port"]
     flags = [str(word) for pair in zip(names, ports, strict=True) for word in pair]
-    program = ROOT / "build/release/bin/zeta-server"
     command = [program, "--model-repository", folder / "zeta", "--http-address", "127.0.0.1", *flags]
     with serve("zeta-server", command, ports) as running:
         yield running
@@ -141,13 +140,14 @@ def measure(server: Running, protocol: str, concurrency: int, analyzer: Path, se
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--perf-analyzer", type=Path, required=True)
+    parser.add_argument("--zeta-server", type=Path, default=ROOT / "build/release/bin/zeta-server")
     parser.add_argument("--triton", type=Path, help="folder of tritonserver")
     parser.add_argument("--seconds", type=float, default=2, help="of each of three measurements")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16, 64])
     arguments = parser.parse_args()
     cost: dict[tuple[str, str, int], float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        servers = [zeta(Path(folder))]
+        servers = [zeta(Path(folder), arguments.zeta_server.resolve())]
         if arguments.triton:
             servers.append(triton(Path(folder), arguments.triton.resolve()))
         for opened in servers:

@@ -48,13 +48,6 @@ void fill_output(const serving::DeliveredOutput& output, ModelInferResponse& mes
   const std::string_view type = serving::data_type_name(output.tensor.datatype);
   described.set_datatype(type.data(), type.size());
   for (const int64_t dimension : output.tensor.shape) described.add_shape(dimension);
-  if (output.request == nullptr || !output.request->target) return;
-  auto& parameters = *described.mutable_parameters();
-  parameters["shared_memory_region"].set_string_param(output.request->target->region);
-  parameters["shared_memory_byte_size"].set_int64_param(static_cast<int64_t>(output.byte_size));
-  if (output.request->target->offset != 0) {
-    parameters["shared_memory_offset"].set_int64_param(static_cast<int64_t>(output.request->target->offset));
-  }
 }
 
 size_t raw_header_size(size_t size) { return 1 + CodedOutputStream::VarintSize64(size); }

@@ -1,3 +1,5 @@
+#include <atomic>
+#include <memory>
 #include <utility>
 
 #include "apps/zeta-server/grpc/call_metadata.h"
@@ -36,6 +38,28 @@ using SharedMemoryCalls = S::WithCallbackMethod_SystemSharedMemoryStatus<
         S::WithCallbackMethod_CudaSharedMemoryStatus<S::WithCallbackMethod_CudaSharedMemoryRegister<
             S::WithCallbackMethod_CudaSharedMemoryUnregister<Base>>>>>>;
 using CallbackService = Raw<ModelCalls<ServerCalls<RepositoryCalls<SharedMemoryCalls<S::Service>>>>>;
+
+// A call that another thread ends, unless the client or the server has gone before.
+class ControlCall final : public grpc::ServerUnaryReactor {
+ public:
+  // Outlives the call, which lives until Finish.
+  struct Ending {
+    explicit Ending(ControlCall* ended) : call(ended) {}
+    std::atomic<bool> claimed{false};
+    ControlCall* const call;
+    void end(const absl::Status& status) {
+      if (!claimed.exchange(true)) call->Finish(to_grpc(status));
+    }
+  };
+
+  const std::shared_ptr<Ending>& ending() const { return ending_; }
+  void end(const absl::Status& status) { ending_->end(status); }
+  void OnCancel() override { end(absl::CancelledError("the client has gone")); }
+  void OnDone() override { delete this; }
+
+ private:
+  const std::shared_ptr<Ending> ending_ = std::make_shared<Ending>(this);
+};
 
 class InferenceService final : public CallbackService {
  public:
@@ -77,29 +101,28 @@ class InferenceService final : public CallbackService {
   ZETA_CALL(LogSettings, kLogging, log_settings)
 #undef ZETA_CALL
 
-  // These take long, so they run elsewhere. gRPC keeps request and response until the reactor finishes.
+  // These take long, so they run elsewhere; their responses are empty.
   grpc::ServerUnaryReactor* RepositoryModelLoad(grpc::CallbackServerContext* context,
                                                 const RepositoryModelLoadRequest* request,
-                                                RepositoryModelLoadResponse* response) override {
-    return run_elsewhere(context, [this, request, response] { return load_model(call_, *request, *response); });
+                                                RepositoryModelLoadResponse*) override {
+    return run_elsewhere(*context, [&call = call_, request = *request] { return load_model(call, request); });
   }
   grpc::ServerUnaryReactor* RepositoryModelUnload(grpc::CallbackServerContext* context,
                                                   const RepositoryModelUnloadRequest* request,
-                                                  RepositoryModelUnloadResponse* response) override {
-    return run_elsewhere(context,
-                         [this, request, response] { return unload_model(call_, *request, *response); });
+                                                  RepositoryModelUnloadResponse*) override {
+    return run_elsewhere(*context, [&call = call_, request = *request] { return unload_model(call, request); });
   }
 
  private:
   template <class Work>
-  grpc::ServerUnaryReactor* run_elsewhere(grpc::CallbackServerContext* context, Work work) {
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    if (absl::Status status = check_access(call_.access, Api::kModelRepository, *context); !status.ok()) {
-      reactor->Finish(to_grpc(status));
+  grpc::ServerUnaryReactor* run_elsewhere(const grpc::CallbackServerContext& context, Work work) {
+    auto* call = new ControlCall;
+    if (absl::Status status = check_access(call_.access, Api::kModelRepository, context); !status.ok()) {
+      call->end(status);
     } else {
-      call_.server->control_threads->run([reactor, work] { reactor->Finish(to_grpc(work())); });
+      call_.server->control_threads->run([ending = call->ending(), work] { ending->end(work()); });
     }
-    return reactor;
+    return call;
   }
 
   const CallContext& call_;

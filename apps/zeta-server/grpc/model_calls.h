@@ -26,9 +26,7 @@ absl::Status repository_index(const CallContext& call, const inference::Reposito
                               inference::RepositoryIndexResponse& response);
 
 // These block until the model is there, or gone.
-absl::Status load_model(const CallContext& call, const inference::RepositoryModelLoadRequest& request,
-                        inference::RepositoryModelLoadResponse& response);
-absl::Status unload_model(const CallContext& call, const inference::RepositoryModelUnloadRequest& request,
-                          inference::RepositoryModelUnloadResponse& response);
+absl::Status load_model(const CallContext& call, const inference::RepositoryModelLoadRequest& request);
+absl::Status unload_model(const CallContext& call, const inference::RepositoryModelUnloadRequest& request);
 
 }  // namespace zeta::server::grpc_api

@@ -93,16 +93,14 @@ absl::Status model_statistics(const CallContext& call, const inference::ModelSta
   return absl::OkStatus();
 }
 
-absl::Status load_model(const CallContext& call, const inference::RepositoryModelLoadRequest& request,
-                        inference::RepositoryModelLoadResponse&) {
+absl::Status load_model(const CallContext& call, const inference::RepositoryModelLoadRequest& request) {
   if (!request.repository_name().empty()) return repository_name_refused();
   const auto overrides = read_overrides(request);
   if (!overrides.ok()) return overrides.status();
   return call.server->registry->load(request.model_name(), *overrides);
 }
 
-absl::Status unload_model(const CallContext& call, const inference::RepositoryModelUnloadRequest& request,
-                          inference::RepositoryModelUnloadResponse&) {
+absl::Status unload_model(const CallContext& call, const inference::RepositoryModelUnloadRequest& request) {
   if (!request.repository_name().empty()) return repository_name_refused();
   bool dependents = false;
   for (const auto& [name, value] : request.parameters()) {

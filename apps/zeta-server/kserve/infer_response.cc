@@ -31,24 +31,13 @@ void write_head(const serving::ModelMetadata& model, const ReadRequest& request,
   out.append(",\"parameters\":{").append(parameters, 1).append("}");
 }
 
-void write_place(const serving::DeliveredOutput& output, std::string& out) {
-  const serving::OutputTarget& target = *output.request->target;
-  out += "{\"shared_memory_region\":";
-  append_json_string(out, target.region);
-  out += concat(",\"shared_memory_offset\":", target.offset, ",\"shared_memory_byte_size\":",
-                output.byte_size, "}");
-}
-
 absl::Status write_output(serving::DeliveredOutput output, bool binary, WrittenResponse& written) {
   std::string& out = written.json;
   const bool shared = output.request != nullptr && output.request->target;
   if (!binary && !shared) return write_tensor(output.tensor, out);
   write_tensor_head(output.tensor, out);
-  out += ",\"parameters\":";
-  if (shared) {
-    write_place(output, out);
-  } else {
-    out += concat("{\"binary_data_size\":", output.byte_size, "}");
+  if (!shared) {
+    out += concat(",\"parameters\":{\"binary_data_size\":", output.byte_size, "}");
     const serving::Buffer& data = output.tensor.data;
     written.tail.push_back({{reinterpret_cast<const char*>(data.data), data.size}, data.owner});
   }
