@@ -10,9 +10,9 @@ namespace zeta::server {
 namespace {
 
 // In the order of the enumeration.
-constexpr std::array<std::string_view, kApis> kNames = {
-    "health",           "metadata",   "inference", "shared-memory", "model-config",
-    "model-repository", "statistics", "trace",     "logging"};
+constexpr std::array<std::string_view, kApis> kNames = {"health",        "metadata",     "inference",
+                                                        "shared-memory", "model-config", "model-repository",
+                                                        "statistics",    "trace",        "logging"};
 
 std::string all_names() {
   std::string list;

@@ -69,8 +69,7 @@ void add_keep_alive_options(CLI::App& app, grpc_api::KeepAlive& keep_alive) {
       ->capture_default_str();
   add("--grpc-http2-max-pings-without-data", keep_alive.max_pings_without_data,
       "Pings in a row without data between them; 0: any number");
-  add("--grpc-http2-min-recv-ping-interval-without-data",
-      keep_alive.min_recv_ping_interval_without_data_ms,
+  add("--grpc-http2-min-recv-ping-interval-without-data", keep_alive.min_recv_ping_interval_without_data_ms,
       "Milliseconds between a client's pings without data between them");
   add("--grpc-http2-max-ping-strikes", keep_alive.max_ping_strikes,
       "Pings that may come too early before the connection is closed; 0: any number");

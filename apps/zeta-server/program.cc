@@ -23,10 +23,10 @@
 #include "apps/zeta-server/settings/trace_settings.h"
 #include "apps/zeta-server/start_failure.h"
 #include "src/base/concat.h"
-#include "src/serving/shared_memory.h"
 #include "src/base/log.h"
 #include "src/base/mutex.h"
 #include "src/http/server.h"
+#include "src/serving/shared_memory.h"
 
 namespace zeta::server {
 namespace {

@@ -61,12 +61,16 @@ class Running:
             task = Path(f"/proc/{waiting.pop()}")
             fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
             ticks += int(fields[11]) + int(fields[12])
-            waiting += [int(child) for one in task.glob("task/*/children") for child in one.read_text().split()]
+            waiting += [
+                int(child) for one in task.glob("task/*/children") for child in one.read_text().split()
+            ]
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> float:
         """Resident megabytes of the main process."""
-        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())[1]) / 1024
+        return (
+            int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text())[1]) / 1024
+        )
 
 
 @contextmanager
@@ -77,7 +81,10 @@ def serve(name: str, command: list[str | Path], ports: tuple[int, int, int]) -> 
         try:
             ready = f"http://127.0.0.1:{ports[0]}/v2/health/ready"
             while True:
-                assert process.poll() is None and time.perf_counter() < started + 60, (log.seek(0), log.read())
+                assert process.poll() is None and time.perf_counter() < started + 60, (
+                    log.seek(0),
+                    log.read(),
+                )
                 try:
                     urllib.request.urlopen(ready)
                     break
@@ -117,7 +124,9 @@ def triton(folder: Path, home: Path) -> Iterator[Running]:
         yield running
 
 
-def measure(server: Running, protocol: str, concurrency: int, analyzer: Path, seconds: float) -> dict[str, float]:
+def measure(
+    server: Running, protocol: str, concurrency: int, analyzer: Path, seconds: float
+) -> dict[str, float]:
     """Requests/s and latencies as perf_analyzer sees them, CPU as the server spends it."""
     port = server.http if protocol == "http" else server.grpc
     requests, cpu = server.requests(), server.cpu_seconds()
@@ -138,7 +147,9 @@ def measure(server: Running, protocol: str, concurrency: int, analyzer: Path, se
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--perf-analyzer", type=Path, required=True)
     parser.add_argument("--zeta-server", type=Path, default=ROOT / "build/release/bin/zeta-server")
     parser.add_argument("--triton", type=Path, help="folder of tritonserver")
@@ -155,7 +166,11 @@ def main() -> None:
                 for protocol in ("http", "grpc"):
                     for concurrency in arguments.concurrency:
                         figures = measure(
-                            server, protocol, concurrency, arguments.perf_analyzer.resolve(), arguments.seconds
+                            server,
+                            protocol,
+                            concurrency,
+                            arguments.perf_analyzer.resolve(),
+                            arguments.seconds,
                         )
                         cost[server.name, protocol, concurrency] = figures["CPU s/1000"]
                         words = ", ".join(f"{value:.4g} {name}" for name, value in figures.items())

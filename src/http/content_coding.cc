@@ -13,9 +13,9 @@ namespace {
 
 using boost::beast::iequals;
 
-constexpr size_t kSmall = 1 << 10;     // bytes; below, compressing gains nothing
-constexpr size_t kStep = 64 << 10;     // bytes by which an output grows at least
-constexpr int kAnyFormat = 15 + 32;    // zlib's window bits: gzip or zlib, whichever it is
+constexpr size_t kSmall = 1 << 10;   // bytes; below, compressing gains nothing
+constexpr size_t kStep = 64 << 10;   // bytes by which an output grows at least
+constexpr int kAnyFormat = 15 + 32;  // zlib's window bits: gzip or zlib, whichever it is
 constexpr int kGzipFormat = 15 + 16;
 constexpr int kZlibFormat = 15;
 constexpr int kFast = 1;
@@ -28,9 +28,7 @@ std::string_view strip(std::string_view text) {
 
 Bytef* bytes(std::string& text) { return reinterpret_cast<Bytef*>(text.data()); }
 // zlib reads through a pointer to what is not const.
-Bytef* bytes(std::string_view text) {
-  return reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-}
+Bytef* bytes(std::string_view text) { return reinterpret_cast<Bytef*>(const_cast<char*>(text.data())); }
 uInt chunk(size_t size) {
   return static_cast<uInt>(std::min<size_t>(size, std::numeric_limits<uInt>::max()));
 }

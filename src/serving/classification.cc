@@ -38,7 +38,8 @@ bool above(T a, T b) {
 }
 
 template <class T>
-void append_classes(const std::byte* data, size_t width, size_t count, std::string& out) {
+void append_classes(const std::byte* data, size_t width, size_t count, const std::vector<std::string>& labels,
+                    std::string& out) {
   std::vector<T> values(width);
   if (width != 0) std::memcpy(values.data(), data, width * sizeof(T));
   std::vector<size_t> order(width);
@@ -49,11 +50,13 @@ void append_classes(const std::byte* data, size_t width, size_t count, std::stri
   };
   std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(count), order.end(), higher);
   for (size_t i = 0; i < count; ++i) {
-    append_bytes_element(out, concat(number_text(values[order[i]]), ":", order[i]));
+    std::string text = concat(number_text(values[order[i]]), ":", order[i]);
+    if (order[i] < labels.size()) text += concat(":", labels[order[i]]);
+    append_bytes_element(out, text);
   }
 }
 
-using Append = void (*)(const std::byte*, size_t, size_t, std::string&);
+using Append = void (*)(const std::byte*, size_t, size_t, const std::vector<std::string>&, std::string&);
 
 Append appender(DataType type) {
   switch (type) {
@@ -84,7 +87,8 @@ Append appender(DataType type) {
 
 }  // namespace
 
-absl::StatusOr<Tensor> classify(const Tensor& tensor, int64_t count, bool batched) {
+absl::StatusOr<Tensor> classify(const Tensor& tensor, int64_t count, bool batched,
+                                const std::vector<std::string>& labels) {
   const Append append = appender(tensor.datatype);
   if (append == nullptr) {
     return absl::InvalidArgumentError(concat("class result not available for output '", tensor.name,
@@ -99,7 +103,7 @@ absl::StatusOr<Tensor> classify(const Tensor& tensor, int64_t count, bool batche
   std::string data;
   for (int64_t row = 0; row < rows; ++row) {
     const auto offset = static_cast<size_t>(row * width) * element_size(tensor.datatype);
-    append(tensor.data.data + offset, static_cast<size_t>(width), static_cast<size_t>(kept), data);
+    append(tensor.data.data + offset, static_cast<size_t>(width), static_cast<size_t>(kept), labels, data);
   }
   std::vector<int64_t> shape{kept};
   if (batched) shape.insert(shape.begin(), rows);

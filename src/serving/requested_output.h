@@ -34,14 +34,17 @@ struct DeliveredOutput {
 };
 
 // Takes from `outputs` those that `requested` names (all if it is empty), in the model's order, classifies
-// them and copies them into shared memory. With `batched`, dimension 0 is a batch, each of whose elements is
-// classified by itself. Pointers are into `requested`. InvalidArgument when the classes of a BYTES tensor are
-// asked for; Internal when an output is larger than the shared memory given for it.
-absl::StatusOr<std::vector<DeliveredOutput>> deliver_outputs(const std::vector<RequestedOutput>& requested,
-                                                             std::vector<Tensor> outputs, bool batched);
+// them and copies them into shared memory. Of a model with batches each element of a batch is classified by
+// itself. Pointers are into `requested`. InvalidArgument when the classes of a BYTES tensor are asked for;
+// Internal when an output is larger than the shared memory given for it.
+absl::StatusOr<std::vector<DeliveredOutput>> deliver_outputs(const ModelMetadata& model,
+                                                             const std::vector<RequestedOutput>& requested,
+                                                             std::vector<Tensor> outputs);
 
 // The `count` highest values as a kBytes tensor of shape [count] ([batch, count] where `batched`), each
-// "value:index", highest first, the lower index first among equals; `count` is cut to what there is.
-absl::StatusOr<Tensor> classify(const Tensor& tensor, int64_t count, bool batched);
+// "value:index", or "value:index:label" where there is a label for it, highest first, the lower index first
+// among equals; `count` is cut to what there is.
+absl::StatusOr<Tensor> classify(const Tensor& tensor, int64_t count, bool batched,
+                                const std::vector<std::string>& labels = {});
 
 }  // namespace zeta::serving

@@ -60,9 +60,9 @@ absl::StatusOr<SharedMemoryRange> open_region(const SharedMemoryRegion& region) 
   }
   const auto size = static_cast<uint64_t>(info.st_size);
   if (region.offset > size || region.byte_size > size - region.offset) {
-    return absl::InvalidArgumentError(
-        concat("failed to register shared memory region '", region.name, "': invalid args: offset ",
-               region.offset, " and byte_size ", region.byte_size, " reach beyond its ", size, " bytes"));
+    return absl::InvalidArgumentError(concat("failed to register shared memory region '", region.name,
+                                             "': invalid args: offset ", region.offset, " and byte_size ",
+                                             region.byte_size, " reach beyond its ", size, " bytes"));
   }
   return SharedMemoryRange(object->number, region.offset, region.byte_size, object);
 }

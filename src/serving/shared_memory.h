@@ -61,8 +61,8 @@ class SharedMemoryRegistry {
   // one that is trusted.
   explicit SharedMemoryRegistry(bool allowed) : allowed_(allowed) {}
 
-  // Opens bytes [offset, offset + byte_size) of the object `key`, which must exist and hold them. `key` is one
-  // file name with or without a leading slash, and not one of the server's own ("/triton_…", "/zeta_…").
+  // Opens bytes [offset, offset + byte_size) of the object `key`, which must exist and hold them. `key` is
+  // one file name with or without a leading slash, and not one of the server's own ("/triton_…", "/zeta_…").
   // AlreadyExists when there is a region of that name.
   absl::Status add(const SharedMemoryRegion& region) ZETA_EXCLUDES(mutex_);
 

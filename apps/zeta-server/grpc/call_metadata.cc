@@ -14,7 +14,8 @@ absl::Status check_access(const AccessRules& rules, Api api, const grpc::ServerC
   if (rule == nullptr) return absl::OkStatus();
   const std::string header = concat("triton-grpc-protocol-", rule->header);
   const auto found = context.client_metadata().find(header);
-  if (found != context.client_metadata().end() && equal_in_constant_time(to_view(found->second), rule->value)) {
+  if (found != context.client_metadata().end() &&
+      equal_in_constant_time(to_view(found->second), rule->value)) {
     return absl::OkStatus();
   }
   return absl::UnavailableError(concat("This protocol is restricted, expecting header '", header, "'"));

@@ -91,8 +91,7 @@ struct SharedMemoryPlace {
   uint64_t offset = 0, size = 0;
 };
 
-absl::StatusOr<SharedMemoryPlace> read_place(const std::string& tensor,
-                                             const ParameterMap& parameters) {
+absl::StatusOr<SharedMemoryPlace> read_place(const std::string& tensor, const ParameterMap& parameters) {
   SharedMemoryPlace place;
   const auto region = parameters.find("shared_memory_region");
   if (region == parameters.end()) return place;
@@ -107,8 +106,8 @@ absl::StatusOr<SharedMemoryPlace> read_place(const std::string& tensor,
     if (found == parameters.end()) return absl::OkStatus();
     if (!found->second.has_int64_param()) return wrong(name, "int64_param");
     if (found->second.int64_param() < 0) {
-      return invalid("invalid value for '", name, "' parameter for tensor '", tensor, "', expected >= 0, got ",
-                     found->second.int64_param());
+      return invalid("invalid value for '", name, "' parameter for tensor '", tensor,
+                     "', expected >= 0, got ", found->second.int64_param());
     }
     out = static_cast<uint64_t>(found->second.int64_param());
     return absl::OkStatus();

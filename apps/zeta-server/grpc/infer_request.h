@@ -23,8 +23,9 @@ struct ReceivedRequest {
 };
 
 // Parses an encoded ModelInferRequest that comes in `pieces`. Its raw contents are not copied where they lie
-// in one piece; see message_split.h. Whether the request fits the model is for the model to check. InvalidArgument names the tensor or parameter at fault, in
-// Triton's words. `received` has the id, and the model's name, even when there is a failure.
+// in one piece; see message_split.h. Whether the request fits the model is for the model to check.
+// InvalidArgument names the tensor or parameter at fault, in Triton's words. `received` has the id, and the
+// model's name, even when there is a failure.
 absl::Status read_infer_request(std::span<const serving::Buffer> pieces,
                                 const serving::SharedMemoryRegistry& shared_memory,
                                 ReceivedRequest& received);

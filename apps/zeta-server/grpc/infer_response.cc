@@ -94,7 +94,8 @@ class PieceWriter {
   std::vector<grpc::Slice> slices_;
 };
 
-grpc::ByteBuffer encode(const ResponseHead& head, std::vector<serving::DeliveredOutput> outputs, bool stream) {
+grpc::ByteBuffer encode(const ResponseHead& head, std::vector<serving::DeliveredOutput> outputs,
+                        bool stream) {
   alignas(8) char block[2048];
   google::protobuf::ArenaOptions options;
   options.initial_block = block;

@@ -26,9 +26,9 @@ template <class Base>
 using ModelCalls = S::WithCallbackMethod_ModelReady<S::WithCallbackMethod_ModelMetadata<
     S::WithCallbackMethod_ModelConfig<S::WithCallbackMethod_ModelStatistics<Base>>>>;
 template <class Base>
-using ServerCalls = S::WithCallbackMethod_ServerLive<S::WithCallbackMethod_ServerReady<
-    S::WithCallbackMethod_ServerMetadata<S::WithCallbackMethod_TraceSetting<
-        S::WithCallbackMethod_LogSettings<Base>>>>>;
+using ServerCalls =
+    S::WithCallbackMethod_ServerLive<S::WithCallbackMethod_ServerReady<S::WithCallbackMethod_ServerMetadata<
+        S::WithCallbackMethod_TraceSetting<S::WithCallbackMethod_LogSettings<Base>>>>>;
 template <class Base>
 using RepositoryCalls = S::WithCallbackMethod_RepositoryIndex<
     S::WithCallbackMethod_RepositoryModelLoad<S::WithCallbackMethod_RepositoryModelUnload<Base>>>;
@@ -69,19 +69,20 @@ class InferenceService final : public CallbackService {
                                        grpc::ByteBuffer* response) override {
     return start_infer(call_, context, request, response);
   }
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ModelStreamInfer(grpc::CallbackServerContext* context) override {
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ModelStreamInfer(
+      grpc::CallbackServerContext* context) override {
     return start_stream(call_, context);
   }
 
 // Each call is a function of its request; see model_calls.h and operation_calls.h.
-#define ZETA_CALL(NAME, API, FUNCTION)                                                            \
-  grpc::ServerUnaryReactor* NAME(grpc::CallbackServerContext* context, const NAME##Request* request,                  \
-                                 NAME##Response* response) override {                             \
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();                                \
-    absl::Status status = check_access(call_.access, Api::API, *context);                         \
-    if (status.ok()) status = FUNCTION(call_, *request, *response);                               \
-    reactor->Finish(to_grpc(status));                                                             \
-    return reactor;                                                                               \
+#define ZETA_CALL(NAME, API, FUNCTION)                                                               \
+  grpc::ServerUnaryReactor* NAME(grpc::CallbackServerContext* context, const NAME##Request* request, \
+                                 NAME##Response* response) override {                                \
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();                                   \
+    absl::Status status = check_access(call_.access, Api::API, *context);                            \
+    if (status.ok()) status = FUNCTION(call_, *request, *response);                                  \
+    reactor->Finish(to_grpc(status));                                                                \
+    return reactor;                                                                                  \
   }
   ZETA_CALL(ServerLive, kHealth, server_live)
   ZETA_CALL(ServerReady, kHealth, server_ready)
@@ -110,7 +111,8 @@ class InferenceService final : public CallbackService {
   grpc::ServerUnaryReactor* RepositoryModelUnload(grpc::CallbackServerContext* context,
                                                   const RepositoryModelUnloadRequest* request,
                                                   RepositoryModelUnloadResponse*) override {
-    return run_elsewhere(*context, [&call = call_, request = *request] { return unload_model(call, request); });
+    return run_elsewhere(*context,
+                         [&call = call_, request = *request] { return unload_model(call, request); });
   }
 
  private:

@@ -51,7 +51,8 @@ class Cursor {
       return view;
     }
     // Not a string, which would fill the memory with zeros first.
-    std::shared_ptr<std::byte[]> copy = std::make_unique_for_overwrite<std::byte[]>(std::max<size_t>(size, 1));
+    std::shared_ptr<std::byte[]> copy =
+        std::make_unique_for_overwrite<std::byte[]>(std::max<size_t>(size, 1));
     for (size_t done = 0; done < size;) {
       const size_t part = std::min(size - done, here());
       std::memcpy(copy.get() + done, pieces_[piece_].data + offset_, part);

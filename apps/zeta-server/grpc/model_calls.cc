@@ -10,8 +10,7 @@
 namespace zeta::server::grpc_api {
 namespace {
 
-using TensorList =
-    google::protobuf::RepeatedPtrField<inference::ModelMetadataResponse::TensorMetadata>;
+using TensorList = google::protobuf::RepeatedPtrField<inference::ModelMetadataResponse::TensorMetadata>;
 
 void describe(const std::vector<serving::TensorMetadata>& tensors, TensorList& list) {
   for (const serving::TensorMetadata& tensor : tensors) {

@@ -36,9 +36,9 @@ struct Options {
   bool require_client_certificate = false;
   TlsFiles tls;
   KeepAlive keep_alive;
-  std::string compression = "none";        // of responses: none, low, medium, high
-  int max_message_bytes = INT32_MAX;       // → RESOURCE_EXHAUSTED
-  size_t max_requests = 4096;              // under way at once → UNAVAILABLE
+  std::string compression = "none";              // of responses: none, low, medium, high
+  int max_message_bytes = INT32_MAX;             // → RESOURCE_EXHAUSTED
+  size_t max_requests = 4096;                    // under way at once → UNAVAILABLE
   std::chrono::milliseconds request_timeout{0};  // 0: no limit
   AccessRules access;
   std::shared_ptr<const HeaderPattern> forwarded_headers;  // null: none

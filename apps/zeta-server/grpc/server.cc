@@ -26,9 +26,9 @@ std::string read_file(const std::string& path, std::string_view flag) {
 
 std::shared_ptr<grpc::ServerCredentials> make_credentials(const Options& options) {
   if (!options.use_tls) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions tls(
-      options.require_client_certificate ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-                                         : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  grpc::SslServerCredentialsOptions tls(options.require_client_certificate
+                                            ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                            : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   tls.pem_key_cert_pairs.push_back({read_file(options.tls.key, "--grpc-server-key"),
                                     read_file(options.tls.certificate, "--grpc-server-cert")});
   if (options.require_client_certificate) {

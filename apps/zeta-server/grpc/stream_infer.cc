@@ -35,8 +35,7 @@ absl::StatusOr<std::optional<ByteBuffer>> encode(const StreamRequest& request,
   const serving::ModelMetadata& metadata = request.model->metadata();
   const bool empty = response.outputs.empty() && response.final && metadata.decoupled;
   if (empty && !request.received.empty_final_response && response.parameters.empty()) return std::nullopt;
-  auto outputs =
-      serving::deliver_outputs(request.received.outputs, std::move(response.outputs), metadata.batched());
+  auto outputs = serving::deliver_outputs(metadata, request.received.outputs, std::move(response.outputs));
   if (!outputs.ok()) return outputs.status();
   return encode_stream_response({metadata.name, metadata.version, request.received.request->id,
                                  &response.parameters, response.final || !metadata.decoupled},

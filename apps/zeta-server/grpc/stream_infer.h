@@ -11,9 +11,10 @@ namespace zeta::server::grpc_api {
 
 // Requests run side by side, up to a limit beyond which no more are read. The responses of models that give
 // exactly one come in the order of their requests, those of decoupled models as soon as they are there. A
-// failure is a message of the stream, or its end where the client asked for that (triton_grpc_error). A client
-// that reads too slowly for its answers loses requests, not the server memory. `call` outlives the stream.
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* start_stream(const CallContext& call,
-                                                                          grpc::CallbackServerContext* context);
+// failure is a message of the stream, or its end where the client asked for that (triton_grpc_error). A
+// client that reads too slowly for its answers loses requests, not the server memory. `call` outlives the
+// stream.
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* start_stream(
+    const CallContext& call, grpc::CallbackServerContext* context);
 
 }  // namespace zeta::server::grpc_api

@@ -21,9 +21,9 @@ struct Context {
 };
 
 absl::Status misplaced(const Context& context, std::string_view found) {
-  return absl::InvalidArgumentError(concat("unexpected explicit tensor data for input tensor '", context.input,
-                                           "' for model '", context.model, "' of type '", found,
-                                           "', expected datatype '", data_type_name(context.type), "'"));
+  return absl::InvalidArgumentError(concat(
+      "unexpected explicit tensor data for input tensor '", context.input, "' for model '", context.model,
+      "' of type '", found, "', expected datatype '", data_type_name(context.type), "'"));
 }
 
 // The wire's type of the fields that are filled, but for `own`; "" when none is.

@@ -18,7 +18,8 @@ namespace {
 // gRPC owns it until OnDone. The call ends once: by the model's response, or by whatever comes before.
 class UnaryInfer final : public grpc::ServerUnaryReactor {
  public:
-  UnaryInfer(const CallContext& call, grpc::ByteBuffer* response) : limits_(call.limits), place_(call.limits), response_(response) {}
+  UnaryInfer(const CallContext& call, grpc::ByteBuffer* response)
+      : limits_(call.limits), place_(call.limits), response_(response) {}
 
   void start(const CallContext& call, grpc::CallbackServerContext& context, const grpc::ByteBuffer& message) {
     auto model = receive(call, context, message, received_);
@@ -70,8 +71,7 @@ class UnaryInfer final : public grpc::ServerUnaryReactor {
   void respond(serving::InferResponse response) {
     if (!response.status.ok()) return Finish(to_grpc(response.status));
     const serving::ModelMetadata& metadata = model_->metadata();
-    auto outputs = serving::deliver_outputs(received_.outputs, std::move(response.outputs),
-                                            metadata.batched());
+    auto outputs = serving::deliver_outputs(metadata, received_.outputs, std::move(response.outputs));
     if (!outputs.ok()) return Finish(to_grpc(outputs.status()));
     *response_ = encode_response(
         {metadata.name, metadata.version, received_.request->id, &response.parameters, std::nullopt},

@@ -9,9 +9,9 @@
 
 namespace zeta::server::grpc_api {
 
-// Asks the model and writes the encoded ModelInferResponse to `response`. When the client goes or its deadline
-// passes, the request is cancelled and the call ends at once, without waiting for the model. `call` outlives
-// the call.
+// Asks the model and writes the encoded ModelInferResponse to `response`. When the client goes or its
+// deadline passes, the request is cancelled and the call ends at once, without waiting for the model. `call`
+// outlives the call.
 grpc::ServerUnaryReactor* start_infer(const CallContext& call, grpc::CallbackServerContext* context,
                                       const grpc::ByteBuffer* request, grpc::ByteBuffer* response);
 

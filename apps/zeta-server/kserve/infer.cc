@@ -26,8 +26,8 @@ absl::StatusOr<size_t> json_size(const http::Request& request) {
       size <= request.body.size()) {
     return size;
   }
-  return absl::InvalidArgumentError(concat("inference header size should be in range (0, ",
-                                           request.body.size(), "), got: ", text));
+  return absl::InvalidArgumentError(
+      concat("inference header size should be in range (0, ", request.body.size(), "), got: ", text));
 }
 
 http::Response to_response(const serving::ModelMetadata& model, const ReadRequest& request,
@@ -80,8 +80,7 @@ http::asio::awaitable<http::Response> infer(std::shared_ptr<const Context> conte
   InferenceCall call(*request.connection, *model);
   call.start(read->request);
   auto events = co_await call.next();
-  http::Response response =
-      to_response(call.model().metadata(), *read, std::move(events.front().response));
+  http::Response response = to_response(call.model().metadata(), *read, std::move(events.front().response));
   http::compress_response(response, request.header("Accept-Encoding"));
   co_return response;
 }

@@ -75,7 +75,8 @@ class InputReader {
   }
 
  private:
-  absl::StatusOr<serving::Buffer> read_data(const json::object& input, const serving::TensorMetadata& tensor) {
+  absl::StatusOr<serving::Buffer> read_data(const json::object& input,
+                                            const serving::TensorMetadata& tensor) {
     const auto* data = input.if_contains("data");
     const auto parameters = read_object(input, "parameters");
     if (!parameters.ok()) return parameters.status();
@@ -138,8 +139,7 @@ absl::StatusOr<serving::RequestedOutput> read_output(const RequestSource& source
       }
       output.classification = static_cast<int64_t>(**count);
     } else if (!std::string_view(key).starts_with("shared_memory_")) {
-      return invalid("output '", output.name, "': parameter '", std::string_view(key),
-                     "' is not supported");
+      return invalid("output '", output.name, "': parameter '", std::string_view(key), "' is not supported");
     }
   }
   if (!(*parameters)->contains(kRegion)) return output;

@@ -33,8 +33,8 @@ struct RequestSource {
 // Reads the body of …/infer: {"id", "inputs": [{"name", "shape", "datatype", "data"}], "outputs": [{"name"}],
 // "parameters"}. Instead of "data" an input may have the parameter binary_data_size, and its bytes stand
 // behind the JSON, in the order of the inputs; or shared_memory_region, _offset and _byte_size. Tensors
-// behind the JSON are views of the body where their alignment allows it. InvalidArgument names the field; what is not supported is
-// refused by name.
+// behind the JSON are views of the body where their alignment allows it. InvalidArgument names the field;
+// what is not supported is refused by name.
 absl::StatusOr<ReadRequest> read_infer_request(const RequestSource& source);
 
 // Reads a JSON object of strings, numbers and booleans. The parameters that Triton gives a meaning must have
@@ -46,7 +46,8 @@ struct WrittenResponse {
   std::vector<http::BodyPiece> tail;  // the binary outputs, in order
 };
 
-// {"id":…,"model_name":…,"model_version":…,"parameters":{…},"outputs":[…]}, of the outputs that are asked for.
+// {"id":…,"model_name":…,"model_version":…,"parameters":{…},"outputs":[…]}, of the outputs that are asked
+// for.
 absl::StatusOr<WrittenResponse> write_infer_response(const serving::ModelMetadata& model,
                                                      const ReadRequest& request,
                                                      serving::InferResponse response);

@@ -52,15 +52,14 @@ absl::StatusOr<WrittenResponse> write_infer_response(const serving::ModelMetadat
                                                      serving::InferResponse response) {
   WrittenResponse written;
   write_head(model, request, response, written.json);
-  auto outputs =
-      serving::deliver_outputs(request.outputs, std::move(response.outputs), model.batched());
+  auto outputs = serving::deliver_outputs(model, request.outputs, std::move(response.outputs));
   if (!outputs.ok()) return outputs.status();
   written.json += ",\"outputs\":[";
   bool first = true;
   for (serving::DeliveredOutput& output : *outputs) {
     if (!std::exchange(first, false)) written.json += ',';
-    const bool binary = output.request != nullptr && output.request->binary ? *output.request->binary
-                                                                            : request.binary_output;
+    const bool binary =
+        output.request != nullptr && output.request->binary ? *output.request->binary : request.binary_output;
     if (absl::Status status = write_output(std::move(output), binary, written); !status.ok()) return status;
   }
   written.json += "]}";

@@ -15,9 +15,9 @@ absl::Status invalid(const Parts&... parts) {
 }
 
 const TraceValues& first_values() {
-  static const auto* values = new TraceValues{{"trace_file", {""}},      {"trace_level", {"OFF"}},
-                                              {"trace_rate", {"1000"}},  {"trace_count", {"-1"}},
-                                              {"log_frequency", {"0"}},  {"trace_mode", {"triton"}}};
+  static const auto* values =
+      new TraceValues{{"trace_file", {""}},    {"trace_level", {"OFF"}}, {"trace_rate", {"1000"}},
+                      {"trace_count", {"-1"}}, {"log_frequency", {"0"}}, {"trace_mode", {"triton"}}};
   return *values;
 }
 

@@ -27,7 +27,8 @@ class TraceSettings {
 
  private:
   mutable Mutex mutex_;
-  std::map<std::string, TraceValues, std::less<>> changed_ ZETA_GUARDED_BY(mutex_);  // by model, "" the server
+  std::map<std::string, TraceValues, std::less<>> changed_
+      ZETA_GUARDED_BY(mutex_);  // by model, "" the server
 };
 
 }  // namespace zeta::server

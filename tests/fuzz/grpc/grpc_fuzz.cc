@@ -1,9 +1,9 @@
-// Any bytes, as an encoded ModelInferRequest that comes in pieces, and as a registration of shared memory. The
-// first byte chooses.
+// Any bytes, as an encoded ModelInferRequest that comes in pieces, and as a registration of shared memory.
+// The first byte chooses.
 //
 // Whatever comes in, nothing may crash or hang, and a complaint is the client's fault. Splitting agrees with
-// protobuf about what is a message, as far as the top level shows, and about what is in it; what is registered
-// can be read to its last byte and no further.
+// protobuf about what is a message, as far as the top level shows, and about what is in it; what is
+// registered can be read to its last byte and no further.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -66,8 +66,9 @@ void write_and_read(const kserve::ReadRequest& request) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     check(equal(inputs[i], request.request->inputs[i]), "a tensor has changed");
   }
-  check(again->request->parameters == request.request->parameters && again->request->id == request.request->id,
-        "a parameter has changed");
+  check(
+      again->request->parameters == request.request->parameters && again->request->id == request.request->id,
+      "a parameter has changed");
 }
 
 void infer(std::string_view body, size_t json_size) {

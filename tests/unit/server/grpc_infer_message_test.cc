@@ -47,7 +47,8 @@ TEST(EncodeResponse, IsWhatProtobufReads) {
   const serving::Parameters parameters{{"n", int64_t{3}}};
   const ResponseHead head{"model", "1", "7", &parameters, std::nullopt};
   inference::ModelInferResponse message;
-  ASSERT_TRUE(message.ParseFromString(flatten(encode_response(head, *serving::deliver_outputs({}, outputs(), false)))));
+  ASSERT_TRUE(
+      message.ParseFromString(flatten(encode_response(head, *serving::deliver_outputs({}, {}, outputs())))));
   expect_outputs(message);
   EXPECT_FALSE(message.parameters().contains("triton_final_response"));
 }
@@ -57,7 +58,7 @@ TEST(EncodeResponse, WithinAStream) {
   const ResponseHead head{"model", "1", "7", &parameters, true};
   inference::ModelStreamInferResponse message;
   ASSERT_TRUE(message.ParseFromString(
-      flatten(encode_stream_response(head, *serving::deliver_outputs({}, outputs(), false)))));
+      flatten(encode_stream_response(head, *serving::deliver_outputs({}, {}, outputs())))));
   expect_outputs(message.infer_response());
   EXPECT_TRUE(message.infer_response().parameters().at("triton_final_response").bool_param());
   EXPECT_EQ(message.error_message(), "");
@@ -69,7 +70,7 @@ TEST(EncodeResponse, LargeTensorsAreNotCopied) {
   const void* data = tensors[1].data.data;
   {
     const grpc::ByteBuffer buffer = encode_response({"m", "1", "", nullptr, std::nullopt},
-                                                    *serving::deliver_outputs({}, std::move(tensors), false));
+                                                    *serving::deliver_outputs({}, {}, std::move(tensors)));
     std::vector<grpc::Slice> slices;
     ASSERT_TRUE(buffer.Dump(&slices).ok());
     EXPECT_TRUE(std::ranges::any_of(slices, [&](const grpc::Slice& slice) { return slice.begin() == data; }));

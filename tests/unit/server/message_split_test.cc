@@ -74,8 +74,8 @@ TEST(SplitMessage, DamageIsFound) {
   }
   // Only where a field has just ended is a part of a message a message.
   EXPECT_EQ(refused, text.size() - 9);
-  for (const std::string bad : {"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "\x3b", "\x3c", "\x3e", "\x02\x00",
-                                "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"}) {
+  for (const std::string bad : {"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "\x3b", "\x3c", "\x3e",
+                                "\x02\x00", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"}) {
     EXPECT_FALSE(split_message(cut(bad, 3), kField).ok());
   }
 }

@@ -69,8 +69,8 @@ TEST_F(SharedMemoryTest, AClientThatShrinksItsMemoryHarmsItselfAlone) {
 TEST_F(SharedMemoryTest, RangesThatAreNotThereAreRefused) {
   ASSERT_TRUE(registry_.add({"r", key_, 0, 100}).ok());
   EXPECT_TRUE(registry_.find("r", 100, 0).ok());
-  for (const auto& [offset, size] : {std::pair<uint64_t, uint64_t>{0, 101}, {100, 1}, {101, 0}, {UINT64_MAX, 2},
-                                     {2, UINT64_MAX}}) {
+  for (const auto& [offset, size] :
+       {std::pair<uint64_t, uint64_t>{0, 101}, {100, 1}, {101, 0}, {UINT64_MAX, 2}, {2, UINT64_MAX}}) {
     EXPECT_EQ(registry_.find("r", offset, size).status().message(),
               "Invalid offset + byte size for shared memory region: 'r'");
   }

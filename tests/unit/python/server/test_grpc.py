@@ -36,7 +36,9 @@ def to_input(values: np.ndarray, datatype: str, name: str = "INPUT0") -> grpccli
     return tensor
 
 
-def request(model: str = "identity", raw: bytes | None = b"\0" * 16, **fields: object) -> pb.ModelInferRequest:
+def request(
+    model: str = "identity", raw: bytes | None = b"\0" * 16, **fields: object
+) -> pb.ModelInferRequest:
     """A request of one tensor; `fields` change it."""
     message = pb.ModelInferRequest(model_name=model, id=str(fields.get("id", "")))
     tensor = message.inputs.add(name=fields.get("name", "INPUT0"), datatype=fields.get("datatype", "FP32"))
@@ -106,7 +108,11 @@ TYPED: list[tuple[str, str, list[object], np.ndarray]] = [
 
 @pytest.mark.parametrize(("model", "field", "values", "raw"), TYPED)
 def test_typed_contents(
-    stub: service_pb2_grpc.GRPCInferenceServiceStub, model: str, field: str, values: list[object], raw: np.ndarray
+    stub: service_pb2_grpc.GRPCInferenceServiceStub,
+    model: str,
+    field: str,
+    values: list[object],
+    raw: np.ndarray,
 ) -> None:
     shape = [1, 2] if model == "identity" else [2]
     message = request(model, None, datatype=MODELS[model].get("datatype", "FP32"), shape=shape)
@@ -141,7 +147,11 @@ ERRORS: list[tuple[Callable[[], pb.ModelInferRequest], object, str]] = [
         grpc.StatusCode.NOT_FOUND,
         UNKNOWN + "'identity' version 2 is not found",
     ),
-    (change(v=lambda m: setattr(m, "model_version", "x")), INVALID, "version should be an integral value > 0"),
+    (
+        change(v=lambda m: setattr(m, "model_version", "x")),
+        INVALID,
+        "version should be an integral value > 0",
+    ),
     (
         lambda: request("repeat", shape=[4]),
         grpc.StatusCode.UNIMPLEMENTED,
@@ -515,7 +525,9 @@ def test_tls(start_server: StartServer, tmp_path: Path, mutual: bool) -> None:
     server.wait_ready()
 
     def live(**credentials: str) -> bool:
-        with grpcclient.InferenceServerClient(server.grpc_url, ssl=bool(credentials), **credentials) as client:
+        with grpcclient.InferenceServerClient(
+            server.grpc_url, ssl=bool(credentials), **credentials
+        ) as client:
             return bool(client.is_server_live(client_timeout=PATIENCE))
 
     ca = str(tmp_path / "ca.pem")
@@ -532,3 +544,20 @@ def test_files_that_are_no_certificates(start_server: StartServer, tmp_path: Pat
     server = start_server("--model-repository", tmp_path / "models", *flags)
     assert server.process.wait(PATIENCE) == 1
     assert "cannot read '/no/such/key' (--grpc-server-key)" in server.log
+
+
+def test_classification_with_labels(start_server: StartServer, tmp_path: Path) -> None:
+    write_model(tmp_path / "models", "m", {"shape": [3]})
+    (tmp_path / "models/m/labels.txt").write_text("cat\ndog\n")
+    (tmp_path / "models/m/config.pbtxt").write_text(
+        'backend: "echo"\n'
+        'input [{ name: "INPUT0" data_type: TYPE_FP32 dims: [3] }]\n'
+        'output [{ name: "OUTPUT0" data_type: TYPE_FP32 dims: [3] label_filename: "labels.txt" }]\n'
+    )
+    server = start_server("--model-repository", tmp_path / "models")
+    server.wait_ready()
+    with grpcclient.InferenceServerClient(server.grpc_url) as client:
+        output = grpcclient.InferRequestedOutput("OUTPUT0", class_count=2)
+        values = np.array([1, 2, 3], dtype=np.float32)
+        answer = client.infer("m", [to_input(values, "FP32")], outputs=[output]).as_numpy("OUTPUT0")
+    assert answer.tolist() == [b"3.000000:2", b"2.000000:1:dog"]

@@ -71,7 +71,12 @@ def test_large_binary_tensors_wherever_they_begin(server: Server, padding: int) 
     head = {
         "id": "x" * padding,
         "inputs": [
-            {"name": "INPUT0", "datatype": "FP32", "shape": [1_000_000, 2], "parameters": {"binary_data_size": 8_000_000}}
+            {
+                "name": "INPUT0",
+                "datatype": "FP32",
+                "shape": [1_000_000, 2],
+                "parameters": {"binary_data_size": 8_000_000},
+            }
         ],
         "parameters": {"binary_data_output": True},
     }
@@ -82,15 +87,27 @@ def test_large_binary_tensors_wherever_they_begin(server: Server, padding: int) 
 RAW = VALUES.tobytes()
 ONLY = "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', "
 ERRORS: list[tuple[object, bytes, str]] = [
-    (body(BINARY), RAW[:8], "unexpected size for input 'INPUT0', expecting 8 additional bytes for model 'identity'"),
+    (
+        body(BINARY),
+        RAW[:8],
+        "unexpected size for input 'INPUT0', expecting 8 additional bytes for model 'identity'",
+    ),
     (body(BINARY), RAW * 2, "unexpected additional input data for model 'identity'"),
     (
         body({"binary_data_size": 8}),
         RAW[:8],
         "input byte size mismatch for input 'INPUT0' for model 'identity'. Expected 16, got 8",
     ),
-    (body({"binary_data_size": -1}), RAW, "Unable to parse 'binary_data_size': expected an integer of at least 0"),
-    (body({"binary_data_size": "x"}), RAW, "Unable to parse 'binary_data_size': expected an integer of at least 0"),
+    (
+        body({"binary_data_size": -1}),
+        RAW,
+        "Unable to parse 'binary_data_size': expected an integer of at least 0",
+    ),
+    (
+        body({"binary_data_size": "x"}),
+        RAW,
+        "Unable to parse 'binary_data_size': expected an integer of at least 0",
+    ),
     (body({"binary_data_size": 2**63}), RAW, "expecting 9223372036854775792 additional bytes"),
     (body({}), b"", ONLY + "'shared_memory_region' in 'parameters'. But no field is set"),
     (body({"color": 1}), b"", "input 'INPUT0': parameter 'color' is not supported"),
@@ -147,7 +164,10 @@ def test_compressed_requests(server: Server, name: str, pack: object) -> None:
     assert answer.json()["outputs"][0]["data"] == VALUES.ravel().tolist()
     for damaged in [packed[:-5], packed[:20] + b"\0\0" + packed[22:], b"garbage", packed + b"more"]:
         refused = httpx.post(url, content=damaged, headers=headers)
-        assert (refused.status_code, refused.json()["error"].startswith("the request body is damaged")) == (400, True)
+        assert (refused.status_code, refused.json()["error"].startswith("the request body is damaged")) == (
+            400,
+            True,
+        )
 
 
 def test_a_body_that_unpacks_to_too_much(server: Server) -> None:
@@ -160,7 +180,8 @@ def test_a_body_that_unpacks_to_too_much(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accept", "coding"), [("gzip", "gzip"), ("deflate", "deflate"), ("gzip;q=0.1, deflate", "deflate"), ("br", None)]
+    ("accept", "coding"),
+    [("gzip", "gzip"), ("deflate", "deflate"), ("gzip;q=0.1, deflate", "deflate"), ("br", None)],
 )
 def test_compressed_responses(server: Server, accept: str, coding: str | None) -> None:
     rows = 1000
@@ -224,6 +245,8 @@ def test_logging_and_traces(server: Server) -> None:
     assert httpx.post(of_model, json={"trace_rate": "7"}).json()["trace_rate"] == "7"
     assert httpx.post(of_model, json={"trace_rate": None}).json()["trace_rate"] == "5"
     assert httpx.post(traces, json={"trace_rate": None}).json()["trace_rate"] == "1000"
-    assert httpx.post(traces, json={"trace_rate": "x"}).json() == {"error": "Unable to parse 'trace_rate', got: x"}
+    assert httpx.post(traces, json={"trace_rate": "x"}).json() == {
+        "error": "Unable to parse 'trace_rate', got: x"
+    }
     refused = httpx.get(server.url + "/v2/models/nope/trace/setting")
     assert (refused.status_code, refused.json()) == (400, {"error": "Request for unknown model : nope"})

@@ -15,7 +15,9 @@ output { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ 2 ] label_filename: "label
 """
 
 
-def write(repository: Path, name: str, config: str, echo: dict[str, object], versions: tuple[int, ...] = (1,)) -> None:
+def write(
+    repository: Path, name: str, config: str, echo: dict[str, object], versions: tuple[int, ...] = (1,)
+) -> None:
     for version in versions:
         (repository / name / str(version)).mkdir(parents=True, exist_ok=True)
         (repository / name / str(version) / "echo.json").write_text(json.dumps(echo))
@@ -28,7 +30,9 @@ def server(start_server: StartServer, tmp_path: Path) -> Server:
     folder = tmp_path / "models"
     batched = 'backend: "echo" max_batch_size: 4 metric_tags { key: "team" value: "red" }\n' + TENSORS
     write(folder, "batched", batched, {"shape": [-1, 2]})
-    write(folder, "versions", 'backend: "echo" version_policy { specific { versions: [1, 3] } }', {}, (1, 2, 3))
+    write(
+        folder, "versions", 'backend: "echo" version_policy { specific { versions: [1, 3] } }', {}, (1, 2, 3)
+    )
     write(folder, "completed", 'backend: "echo" max_batch_size: 2', {"shape": [-1, 5], "datatype": "INT64"})
     (folder / "conf/1").mkdir(parents=True)
     (folder / "conf/1/echo.json").write_text("{}")
@@ -63,7 +67,10 @@ def test_configuration_is_tritons_json(server: Server) -> None:
     assert config["instance_group"][0]["kind"] == "KIND_CPU"
     assert config["metric_tags"] == {"team": "red"}
     missing = httpx.get(server.url + "/v2/models/none/config")
-    assert (missing.status_code, missing.json()["error"]) == (404, "Request for unknown model: 'none' is not found")
+    assert (missing.status_code, missing.json()["error"]) == (
+        404,
+        "Request for unknown model: 'none' is not found",
+    )
 
 
 def test_what_is_missing_comes_from_the_model(server: Server) -> None:
@@ -107,7 +114,12 @@ def test_statistics(server: Server) -> None:
     assert third[0]["inference_stats"]["success"]["count"] == 2
     assert third[0]["inference_stats"]["success"]["ns"] > 0
     assert third[0]["last_inference"] > 1_700_000_000_000
-    assert httpx.get(server.url + "/v2/models/versions/versions/1/stats").json()["model_stats"][0]["inference_count"] == 0
+    assert (
+        httpx.get(server.url + "/v2/models/versions/versions/1/stats").json()["model_stats"][0][
+            "inference_count"
+        ]
+        == 0
+    )
     for path, message in [
         ("none", "requested model 'none' is not available"),
         ("versions/versions/2", "requested model version is not available for model 'versions'"),
@@ -123,8 +135,14 @@ def test_statistics(server: Server) -> None:
         ("colour: 1", 'no field named "colour"'),
         ("response_cache { enable: true }", "model 'm': response_cache is not supported"),
         ("dynamic_batching { }", "model 'm': dynamic_batching is not supported by the backend 'echo'"),
-        ("input { name: 'X' data_type: TYPE_FP32 dims: 0 }", "model input 'X' dimension must be integer >= 1"),
-        ("input { name: 'INPUT0' data_type: TYPE_FP32 dims: [2, 2] }", "expects FP32[2,2], the model provides FP32[-1]"),
+        (
+            "input { name: 'X' data_type: TYPE_FP32 dims: 0 }",
+            "model input 'X' dimension must be integer >= 1",
+        ),
+        (
+            "input { name: 'INPUT0' data_type: TYPE_FP32 dims: [2, 2] }",
+            "expects FP32[2,2], the model provides FP32[-1]",
+        ),
         ("version_policy { specific { versions: 9 } }", "at least one version must be available"),
     ],
 )

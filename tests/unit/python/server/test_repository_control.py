@@ -25,7 +25,9 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def control(server: Server, model: str, action: str, parameters: dict[str, object] | None = None) -> httpx.Response:
+def control(
+    server: Server, model: str, action: str, parameters: dict[str, object] | None = None
+) -> httpx.Response:
     body = "" if parameters is None else json.dumps({"parameters": parameters})
     return httpx.post(f"{server.url}/v2/repository/models/{model}/{action}", content=body, timeout=30)
 
@@ -70,7 +72,9 @@ def test_errors_are_tritons(start_server: StartServer, repository: Path) -> None
     assert error(control(server, "..%2Fmodels%2Fa", "load")) == (500, poll_failed.format("../models/a"))
     status, text = error(control(server, "bad", "load"))
     assert status == 400
-    assert text.startswith("load failed for model 'bad': version 1 is at UNAVAILABLE state: Invalid argument: ")
+    assert text.startswith(
+        "load failed for model 'bad': version 1 is at UNAVAILABLE state: Invalid argument: "
+    )
     assert text.endswith("got 'mirror';\n")
     status, text = error(control(server, "a", "load", {"config": "{"}))
     assert (status, text.startswith(poll_failed.format("a") + ": ")) == (500, True)
@@ -163,7 +167,9 @@ def test_two_repositories(start_server: StartServer, repository: Path, tmp_path:
 def test_poll_follows_the_folder(start_server: StartServer, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     write_model(folder, "a", {})
-    server = start_server("--model-repository", folder, "--model-control-mode=poll", "--repository-poll-secs=1")
+    server = start_server(
+        "--model-repository", folder, "--model-control-mode=poll", "--repository-poll-secs=1"
+    )
     server.wait_ready()
     write_model(folder, "b", {})
     server.wait_until(lambda: len(index(server, '{"ready": true}')) == 2, "b is loaded")

@@ -119,7 +119,9 @@ def test_bad_requests(client: object, protocol: str, region: tuple[str, object])
 
 
 def test_memory_of_a_gpu_is_refused_by_name(client: object) -> None:
-    with pytest.raises(InferenceServerException, match="CUDA shared memory region: 'gpu', GPUs not supported"):
+    with pytest.raises(
+        InferenceServerException, match="CUDA shared memory region: 'gpu', GPUs not supported"
+    ):
         client.register_cuda_shared_memory("gpu", b"AAAA", 0, 8)
 
 

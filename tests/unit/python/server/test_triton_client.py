@@ -57,7 +57,13 @@ def test_the_protocol_files_are_those_of_the_client() -> None:
         pytest.skip("protoc is not installed")
     api = Path(__file__).resolve().parents[4] / "api"
     compiled = subprocess.run(
-        ["protoc", f"--proto_path={api}", "--descriptor_set_out=/dev/stdout", "model_config.proto", "grpc_service.proto"],
+        [
+            "protoc",
+            f"--proto_path={api}",
+            "--descriptor_set_out=/dev/stdout",
+            "model_config.proto",
+            "grpc_service.proto",
+        ],
         check=True,
         capture_output=True,
     ).stdout
