@@ -1,5 +1,6 @@
 #include "apps/zeta-server/grpc/server.h"
 
+#include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 
 #include <fstream>
@@ -11,6 +12,7 @@
 #include "apps/zeta-server/grpc/call_context.h"
 #include "apps/zeta-server/grpc/service.h"
 #include "src/base/concat.h"
+#include "src/base/log.h"
 
 namespace zeta::server::grpc_api {
 namespace {
@@ -63,6 +65,11 @@ grpc_compression_level compression_level(const std::string& name) {
   return GRPC_COMPRESS_LEVEL_NONE;
 }
 
+// gRPC's own complaints, in the form of our log.
+void log_of_grpc(gpr_log_func_args* line) {
+  if (line->severity == GPR_LOG_SEVERITY_ERROR) log::warning("gRPC", {{"message", line->message}});
+}
+
 std::string target(const Options& options) {
   const bool is_ipv6 = options.address.find(':') != std::string::npos;
   return concat(is_ipv6 ? "[" : "", options.address, is_ipv6 ? "]:" : ":", options.port);
@@ -77,6 +84,7 @@ class Server::State {
               CallLimits(options.max_requests)},
         inference_(make_inference_service(call_)),
         health_(make_health_service(call_)) {
+    gpr_set_log_function(log_of_grpc);
     grpc::EnableDefaultHealthCheckService(false);
     grpc::ServerBuilder builder;
     builder.AddListeningPort(target(options), make_credentials(options), &port_);
