@@ -5,7 +5,8 @@
 Work counts two products forward and five backward, halved under causality. All have 16384 tokens and heads 2048 wide
 together, in bf16, without a graph. Those compared take turns, `--rounds` times; a figure is the best round's median of
 eight calls, a ratio is to cuDNN's, of the best rounds and of the middle ones. `error` is the root mean square of the
-difference from float64 over one head, relative to the result's.
+difference from float64 over one head, relative to the result's. FlashAttention-4 takes part where it is installed
+(the packages flash-attn-4 and nvidia-cutlass-dsl[cu13]).
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from zeta.nn.functional import flash_attention
+
+try:
+    from flash_attn.cute import flash_attn_func
+except ImportError:
+    flash_attn_func = None
 
 TOKENS, WIDTH = 16384, 2048
 SHAPES = [(dim, seq) for dim in (64, 128) for seq in (512, 2048, TOKENS)]
@@ -41,9 +47,16 @@ def sdpa(backend: SDPBackend) -> Attention:
     return attention
 
 
+def flash4(q: Tensor, k: Tensor, v: Tensor, causal: bool, mask: Tensor | None) -> Tensor:
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+    out: Tensor = flash_attn_func(q, k, v, causal=causal)[0]
+    return out.transpose(1, 2)
+
+
 RIVALS: dict[str, Attention] = {
     "cudnn": sdpa(SDPBackend.CUDNN_ATTENTION),
     "flash2": sdpa(SDPBackend.FLASH_ATTENTION),
+    **({"flash4": flash4} if flash_attn_func else {}),
     "zeta": zeta,
 }
 
@@ -86,7 +99,7 @@ def measure(dim: int, seq: int, causal: bool, rounds: int, mask: Tensor | None =
     q, k, v, grad = tensors
     leaves = [t.requires_grad_() for t in (q, k, v)]
     exact = one_head(tensors, causal, mask) if seq < TOKENS else None
-    rivals = {n: a for n, a in RIVALS.items() if mask is None or n != "flash2"}
+    rivals = {n: a for n, a in RIVALS.items() if mask is None or not n.startswith("flash")}
     outs = {name: attention(q, k, v, causal, mask) for name, attention in rivals.items()}
 
     def forward(name: str) -> Tensor:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "src/base/concat.h"
@@ -29,9 +30,12 @@ absl::Status ModelRegistry::add(ModelDescription description) {
     return absl::AlreadyExistsError(concat("two models are named '", description.name, "': ",
                                            entry->second.description.folder, " and ", description.folder));
   }
-  const std::string parent = std::filesystem::path(description.folder).parent_path();
+  const auto parent = std::filesystem::path(description.folder).parent_path();
   entry->second.in_repository =
-      std::ranges::find(options_.repositories, parent) != options_.repositories.end();
+      std::ranges::any_of(options_.repositories, [&](const std::string& repository) {
+        std::error_code error;
+        return std::filesystem::equivalent(parent, repository, error);
+      });
   if (description.versions.empty()) entry->second.versions[1];
   for (const auto& [version, folder] : description.versions) entry->second.versions[version];
   entry->second.description = std::move(description);

@@ -218,7 +218,7 @@ absl::Status ModelRegistry::apply(ModelDescription description) {
     if (keep_old) {
       entry.description.fingerprint = description.fingerprint;  // poll tries again when it changes
     } else {
-      std::swap(entry.description, description);
+      entry.description = description;
     }
   }
   if (failures.empty()) return absl::OkStatus();
@@ -231,6 +231,9 @@ void ModelRegistry::install(Entry& entry, const Results& results, bool keep_old,
     for (auto& [number, version] : entry.versions) {
       if (!results.contains(number) && version.state == ModelState::kReady) retire(version, retired);
     }
+    std::erase_if(entry.versions, [&](const auto& numbered) {
+      return !results.contains(numbered.first) && numbered.second.state != ModelState::kUnloading;
+    });
   }
   for (const auto& [number, result] : results) {
     Version& version = entry.versions[number];

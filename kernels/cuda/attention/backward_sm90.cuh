@@ -79,8 +79,9 @@ struct KeyWorker {
   }
 
   // P from scores and the log-sum-exp of each query, and P rounded.
-  __device__ __forceinline__ void exponentiate(const float* lse, float scale_log2, bool partly, int first_key,
-                                               int first_query) {
+  template <bool kPartly>
+  __device__ __forceinline__ void exponentiate(const float* lse, int first_key, int first_query) {
+    const float scale_log2 = p.scale * 1.44269504088896340736f;
 #pragma unroll
     for (int i = 0; i < Traits::kQueries / 2; i += 4) {
       const float2 base = *reinterpret_cast<const float2*>(lse + 2 * i + thread % 4 * 2);
@@ -88,7 +89,7 @@ struct KeyWorker {
       for (int j = 0; j < 4; ++j)
         probabilities[i + j] = exp2_approx(scores[i + j] * scale_log2 - (j % 2 ? base.y : base.x));
     }
-    if (partly)
+    if (kPartly)
       exclude(first_key + group * 64 + thread / 32 * 16 + thread % 32 / 4, first_query + thread % 4 * 2);
 #pragma unroll
     for (int i = 0; i < Traits::kQueries / 2; i += 2)
@@ -144,51 +145,58 @@ struct KeyWorker {
                    : "memory");
   }
 
+  // A block of queries: adds to grad_k and grad_v, and to grad_q in memory. kPartly: some query does not see
+  // some key.
+  template <bool kPartly>
+  __device__ __forceinline__ void take_step(int first_key, int first_query, float* grad_q_to,
+                                            bool accumulate) {
+    shared.q_full[q_at.stage].wait(q_at.parity);
+    start_scores(scores, shared.k, shared.q[q_at.stage]);
+    shared.grad_full[grad_at.stage].wait(grad_at.parity);
+    start_scores(grad_scores, shared.v, shared.grad_out[grad_at.stage]);
+    hopper::wgmma_wait<1>();
+    hopper::pin(scores);
+    exponentiate<kPartly>(shared.statistics[grad_at.stage][0], first_key, first_query);
+    start_sum(grad_v, left, shared.grad_out[grad_at.stage], accumulate);
+    hopper::wgmma_wait<1>();
+    hopper::pin(grad_scores);
+    differentiate(shared.statistics[grad_at.stage][1]);
+    share_grad_scores(shared.grad_scores[turn]);
+    hopper::named_sync(1, 256);
+    start_grad_q(shared.grad_scores[turn]);
+    start_sum(grad_k, grad_left, shared.q[q_at.stage], accumulate);
+    hopper::wgmma_wait<1>();
+    hopper::pin(grad_q);
+    release(shared.grad_free[grad_at.stage]);
+    add_grad_q(grad_q_to);
+    hopper::wgmma_wait<0>();
+    hopper::pin(grad_k);
+    release(shared.q_free[q_at.stage]);
+    q_at.next();
+    grad_at.next();
+    turn ^= 1;
+  }
+
   __device__ __forceinline__ void work(int first_key, int kv_head, int batch) {
     const QuerySteps<Traits> steps(p, first_key);
-    const int total = steps.count * p.group;
-    const float scale_log2 = p.scale * 1.44269504088896340736f;
-    if (total == 0) {
+    if (steps.first >= p.query_blocks) {
 #pragma unroll
       for (int i = 0; i < Traits::kHeadDim / 2; ++i) grad_k[i] = grad_v[i] = 0;
       return write(first_key, kv_head, batch);
     }
     shared.kv_full.wait(0);
-    int head = kv_head * p.group, step = steps.first;
-    int done = 0;
-    do {
-      const int first_query = step * Traits::kQueries;
-      const bool partly =
-          first_key + Traits::kKeys > p.seq_k ||
-          (Traits::kCausal && first_query + p.seq_k - p.seq_q < first_key + Traits::kKeys - 1);
-      shared.q_full[q_at.stage].wait(q_at.parity);
-      start_scores(scores, shared.k, shared.q[q_at.stage]);
-      shared.grad_full[grad_at.stage].wait(grad_at.parity);
-      start_scores(grad_scores, shared.v, shared.grad_out[grad_at.stage]);
-      hopper::wgmma_wait<1>();
-      hopper::pin(scores);
-      exponentiate(shared.statistics[grad_at.stage][0], scale_log2, partly, first_key, first_query);
-      start_sum(grad_v, left, shared.grad_out[grad_at.stage], done > 0);
-      hopper::wgmma_wait<1>();
-      hopper::pin(grad_scores);
-      differentiate(shared.statistics[grad_at.stage][1]);
-      share_grad_scores(shared.grad_scores[turn]);
-      hopper::named_sync(1, 256);
-      start_grad_q(shared.grad_scores[turn]);
-      start_sum(grad_k, grad_left, shared.q[q_at.stage], done > 0);
-      hopper::wgmma_wait<1>();
-      hopper::pin(grad_q);
-      release(shared.grad_free[grad_at.stage]);
-      add_grad_q(p.grad_q + ((int64_t{batch} * p.num_heads + head) * p.query_blocks + step) *
-                                (Traits::kHeadDim * Traits::kQueries));
-      hopper::wgmma_wait<0>();
-      hopper::pin(grad_k);
-      release(shared.q_free[q_at.stage]);
-      q_at.next();
-      grad_at.next();
-      turn ^= 1;
-      if (++step == steps.first + steps.count) step = steps.first, ++head;
-    } while (++done < total);
+    bool accumulate = false;
+    for (int head = kv_head * p.group; head < (kv_head + 1) * p.group; ++head) {
+      float* grad_q_to = p.grad_q + ((int64_t{batch} * p.num_heads + head) * p.query_blocks + steps.first) *
+                                        (Traits::kHeadDim * Traits::kQueries);
+      int step = steps.first;
+      // Two copies of the step's code, as one that asks would compute the exclusions each time.
+      for (; step < steps.whole; ++step, accumulate = true, grad_q_to += Traits::kHeadDim * Traits::kQueries)
+        take_step<true>(first_key, step * Traits::kQueries, grad_q_to, accumulate);
+      for (; step < p.query_blocks;
+           ++step, accumulate = true, grad_q_to += Traits::kHeadDim * Traits::kQueries)
+        take_step<false>(first_key, step * Traits::kQueries, grad_q_to, accumulate);
+    }
     hopper::wgmma_wait<0>();
     hopper::pin(grad_k);
     hopper::pin(grad_v);
@@ -212,7 +220,7 @@ __global__ void __launch_bounds__(Traits::kThreads, 1)
     backward_kernel(const __grid_constant__ BackwardParams p) {
   extern __shared__ char raw[];
   auto& shared = hopper::aligned_shared<typename Traits::Shared>(raw);
-  const int group = static_cast<int>(threadIdx.x) / 128;
+  const int group = hopper::warpgroup();
   if (threadIdx.x == 0) {
     shared.kv_full.init(1);
     for (int i = 0; i < Traits::kStages; ++i) {

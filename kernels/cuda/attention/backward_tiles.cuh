@@ -48,14 +48,16 @@ struct BackwardTraits {
   static constexpr int kSharedBytes = sizeof(Shared) + 1024;
 };
 
-// The steps of a block of keys: for each head of its group, blocks of queries from `first` on.
+// The steps of a block of keys: for each head of its group, blocks of queries from `first` on; before `whole`
+// some query does not see some key.
 template <class Traits>
 struct QuerySteps {
-  int first, count;  // count: a head's
+  int first, whole;
   __device__ __forceinline__ QuerySteps(const BackwardParams& p, int first_key) {
-    const int unseen = Traits::kCausal ? max(0, first_key - (p.seq_k - p.seq_q)) : 0;
-    first = unseen / Traits::kQueries;
-    count = max(0, p.query_blocks - first);
+    const int behind = p.seq_k - p.seq_q, last_key = first_key + Traits::kKeys - 1;
+    first = Traits::kCausal ? min(p.query_blocks, max(0, first_key - behind) / Traits::kQueries) : 0;
+    whole = Traits::kCausal ? (max(0, last_key - behind) + Traits::kQueries - 1) / Traits::kQueries : 0;
+    whole = last_key >= p.seq_k ? p.query_blocks : min(whole, p.query_blocks);
   }
 };
 
@@ -63,7 +65,7 @@ template <class Traits>
 __device__ __forceinline__ void load_steps(const BackwardParams& p, typename Traits::Shared& shared,
                                            int first_key, int kv_head, int batch) {
   const QuerySteps<Traits> steps(p, first_key);
-  if (steps.count == 0) return;
+  if (steps.first >= p.query_blocks) return;
   RingPosition<Traits::kStages> at;
   shared.kv_full.arrive_expecting(2 * Traits::kKeyBytes);
   for (int column = 0; column < Traits::kHeadDim; column += 64) {
@@ -75,7 +77,7 @@ __device__ __forceinline__ void load_steps(const BackwardParams& p, typename Tra
   for (int head = kv_head * p.group; head < (kv_head + 1) * p.group; ++head) {
     const float* statistics =
         p.statistics + (int64_t{batch} * p.num_heads + head) * p.query_blocks * 2 * Traits::kQueries;
-    for (int step = steps.first; step < steps.first + steps.count; ++step) {
+    for (int step = steps.first; step < p.query_blocks; ++step) {
       const int row = step * Traits::kQueries;
       shared.q_free[at.stage].wait(at.parity ^ 1);
       hopper::load_tile(shared.q[at.stage], p.q, shared.q_full[at.stage], Traits::kHeadDim, Traits::kQueries,

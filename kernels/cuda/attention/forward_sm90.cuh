@@ -92,7 +92,7 @@ struct QueryWorker {
     if (blocks.count == 0) {
 #pragma unroll
       for (float& o : out) o = 0;
-      write(tile, softmax.finish(out, p.scale));
+      write(tile, softmax.finish(out));
       return;
     }
     const float scale_log2 = p.scale * 1.44269504088896340736f;
@@ -123,14 +123,14 @@ struct QueryWorker {
       release(shared.k_free[k_at.stage]);
       k_at.next();
       if (partly) exclude(first_row, block * Traits::kKeys);
-      softmax.update(scores, scale_log2);
+      const bool moved = softmax.update(scores, scale_log2);
       hopper::hold_back(softmax.sum[0] +
                         softmax.sum[1]);  // the softmax runs beside the product, not after it
       hopper::wgmma_wait<0>();
       hopper::pin(out);
       release(shared.v_free[v_at.stage]);
       v_at.next();
-      softmax.rescale_output(out);
+      if (moved) softmax.rescale_output(out);
       round_probabilities();
     };
     --block;
@@ -145,7 +145,7 @@ struct QueryWorker {
     hopper::pin(out);
     release(shared.v_free[v_at.stage]);
     v_at.next();
-    write(tile, softmax.finish(out, p.scale));
+    write(tile, softmax.finish(out));
   }
 
   __device__ __forceinline__ void write(const AttentionTile& tile, float2 lse) {
@@ -165,7 +165,7 @@ __global__ void __launch_bounds__(Traits::kThreads, 1)
     forward_kernel(const __grid_constant__ ForwardParams p) {
   extern __shared__ char raw[];
   auto& shared = hopper::aligned_shared<typename Traits::Shared>(raw);
-  const int group = static_cast<int>(threadIdx.x) / 128;
+  const int group = hopper::warpgroup();
   if (threadIdx.x == 0) {
     for (int i = 0; i < Traits::kQueryStages; ++i)
       shared.q_full[i].init(1), shared.q_free[i].init(Traits::kGroups);

@@ -26,37 +26,58 @@ __device__ inline uint32_t pack(float low, float high, __half) {
   return packed;
 }
 
+// Probabilities are relative to a base that follows the greatest score, but only once it lags by 2⁸: sums and
+// outputs then rarely need rescaling, and lanes rarely need to agree on a maximum. fp32 has room to spare.
 struct OnlineSoftmax {
-  float largest[2] = {-INFINITY, -INFINITY};  // of the raw scores
-  float sum[2] = {0, 0};                      // this thread's part
-  float rescale[2];                           // what earlier sums and outputs shrink by
+  static constexpr float kLag = 8;
+  float base[2] = {-INFINITY, -INFINITY};  // in powers of two; the same in a quad
+  float sum[2] = {0, 0};                   // this thread's part
+  float rescale[2] = {1, 1};               // what earlier sums and outputs shrink by, if the base has moved
 
-  // Turns scores into probabilities relative to the greatest score so far. scale_log2 = scale · log2 e.
+  // Turns scores into probabilities. scale_log2 = scale · log2 e. True, in all lanes of the warp, if the
+  // base has moved.
   template <int kCount>
-  __device__ void update(float (&s)[kCount], float scale_log2) {
-    float greatest[2] = {largest[0], largest[1]}, base[2], total[2] = {0, 0};
+  __device__ bool update(float (&s)[kCount], float scale_log2) {
+    float greatest[2][2], total[2][2] = {};
 #pragma unroll
     for (int i = 0; i < kCount; i += 4)
 #pragma unroll
-      for (int row = 0; row < 2; ++row)
-        greatest[row] = fmaxf(greatest[row], fmaxf(s[i + 2 * row], s[i + 2 * row + 1]));
+      for (int row = 0; row < 2; ++row) {
+        float& chain = greatest[row][i / 4 % 2];
+        const float pair = fmaxf(s[i + 2 * row], s[i + 2 * row + 1]);
+        chain = i < 8 ? pair : fmaxf(chain, pair);
+      }
+    float raised[2];
 #pragma unroll
-    for (int row = 0; row < 2; ++row) {
-      greatest[row] = fmaxf(greatest[row], __shfl_xor_sync(~0u, greatest[row], 1));
-      greatest[row] = fmaxf(greatest[row], __shfl_xor_sync(~0u, greatest[row], 2));
-      // A row that has seen nothing yet stays at -inf, and subtracts 0 instead.
-      base[row] = greatest[row] == -INFINITY ? 0 : greatest[row] * scale_log2;
-      rescale[row] = exp2_approx(largest[row] * scale_log2 - base[row]);
-      largest[row] = greatest[row];
-    }
+    for (int row = 0; row < 2; ++row) raised[row] = fmaxf(greatest[row][0], greatest[row][1]) * scale_log2;
+    const bool moves = __any_sync(~0u, raised[0] > base[0] + kLag || raised[1] > base[1] + kLag);
+    if (moves) move(raised);
+    float offset[2];
+#pragma unroll
+    for (int row = 0; row < 2; ++row)  // a row that has seen nothing yet subtracts 0
+      offset[row] = base[row] == -INFINITY ? 0 : base[row];
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       const int row = i / 2 % 2;
-      s[i] = exp2_approx(s[i] * scale_log2 - base[row]);
-      total[row] += s[i];
+      s[i] = exp2_approx(s[i] * scale_log2 - offset[row]);
+      total[row][i % 2] += s[i];
     }
 #pragma unroll
-    for (int row = 0; row < 2; ++row) sum[row] = sum[row] * rescale[row] + total[row];
+    for (int row = 0; row < 2; ++row) sum[row] += total[row][0] + total[row][1];
+    return moves;
+  }
+
+  // The bases to the greatest scores, which the lanes of a quad know in part.
+  __device__ __forceinline__ void move(const float (&raised)[2]) {
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+      float highest = fmaxf(base[row], raised[row]);
+      highest = fmaxf(highest, __shfl_xor_sync(~0u, highest, 1));
+      highest = fmaxf(highest, __shfl_xor_sync(~0u, highest, 2));
+      rescale[row] = base[row] == -INFINITY ? 0 : exp2_approx(base[row] - highest);
+      base[row] = highest;
+      sum[row] *= rescale[row];
+    }
   }
 
   template <int kCount>
@@ -67,7 +88,7 @@ struct OnlineSoftmax {
 
   // Divides the output by the whole sums, and returns the natural log-sum-exp of both rows.
   template <int kCount>
-  __device__ float2 finish(float (&o)[kCount], float scale) {
+  __device__ float2 finish(float (&o)[kCount]) {
     float lse[2], inverse[2];
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
@@ -75,7 +96,7 @@ struct OnlineSoftmax {
       total += __shfl_xor_sync(~0u, total, 1);
       total += __shfl_xor_sync(~0u, total, 2);
       inverse[row] = total == 0 ? 0 : 1 / total;
-      lse[row] = total == 0 ? -INFINITY : largest[row] * scale + __logf(total);
+      lse[row] = total == 0 ? -INFINITY : base[row] * 0.693147180559945309417f + __logf(total);
     }
 #pragma unroll
     for (int i = 0; i < kCount; ++i) o[i] *= inverse[i / 2 % 2];

@@ -67,6 +67,10 @@ __device__ inline void named_arrive(int id, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+// The warpgroup of this thread, as a value of which the compiler knows that a warp shares it: what follows
+// from it can then be kept in uniform registers, where the tensor cores want their descriptors.
+__device__ inline int warpgroup() { return __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 128, 0); }
+
 // Moves registers between warpgroups: every warp of a warpgroup calls the same.
 template <int kRegisters>
 __device__ inline void release_registers() {

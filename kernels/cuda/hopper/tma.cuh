@@ -38,9 +38,10 @@ __device__ inline void load_bytes(void* to, const void* from, int bytes, Barrier
 
 // The first T that fits into a block's dynamic shared memory at a multiple of 1024 bytes, as swizzled tiles
 // need; so 1024 bytes more are asked for than T has.
+// The offset is added to `raw`, so that the compiler still knows the result for shared memory.
 template <class T>
 __device__ __forceinline__ T& aligned_shared(char* raw) {
-  return *reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~uintptr_t{1023});
+  return *reinterpret_cast<T*>(raw + (-shared_address(raw) & 1023));
 }
 
 // Makes this thread's ordinary writes to shared memory visible to the copy engine and the tensor cores.

@@ -33,9 +33,12 @@ __device__ inline void pin(float (&d)[kCount]) {
 }
 
 // Keeps the assembler from moving a wait to before `value`, which is never negative, is computed: it knows of
-// no reason why a wait should come late, so this gives it one.
+// no reason why a wait should come late, so this gives it one: a store that never runs. (A trap would be a
+// branch, after which warps count as divergent and descriptors leave the uniform registers.)
 __device__ inline void hold_back(float value) {
-  asm volatile("{.reg .pred p; setp.lt.f32 p, %0, 0f00000000; @p trap;}" ::"f"(value) : "memory");
+  asm volatile("{.reg .pred p; setp.lt.f32 p, %0, 0f00000000; @p st.shared.f32 [%1], %0;}" ::"f"(value),
+               "r"(0)
+               : "memory");
 }
 
 // A matrix in shared memory of 128-byte rows, swizzled by 128 bytes, starting at a multiple of 1024 bytes (or
@@ -45,11 +48,14 @@ __device__ inline void hold_back(float value) {
 __device__ inline uint64_t matrix_descriptor(const void* matrix, int slab = 16) {
   constexpr uint64_t kSwizzle128 = uint64_t{1} << 62, kEightRows = uint64_t{1024 >> 4} << 32;
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(matrix));
-  return kSwizzle128 | kEightRows | uint64_t{static_cast<uint32_t>(slab) >> 4} << 16 |
-         (address & 0x3FFFF) >> 4;
+  const uint32_t low = static_cast<uint32_t>(slab) >> 4 << 16 | (address & 0x3FFFF) >> 4;
+  return kSwizzle128 | kEightRows | __shfl_sync(~0u, low, 0);
 }
-// The descriptor `bytes` further on.
-__device__ inline uint64_t advance(uint64_t descriptor, int bytes) { return descriptor + (bytes >> 4); }
+// The descriptor `bytes` further on, by one addition of 32 bits: a tile lies in the low half's range.
+__device__ inline uint64_t advance(uint64_t descriptor, int bytes) {
+  const uint32_t low = static_cast<uint32_t>(descriptor) + (bytes >> 4);
+  return descriptor >> 32 << 32 | low;
+}
 
 // b in shared memory without a swizzle, for a single product: N rows of 32 bytes, in pieces of 8 rows × 16
 // bytes that are 128 bytes each; first both pieces of 8 rows, then those of the next 8.

@@ -4,30 +4,16 @@
 
 #include "src/base/concat.h"
 #include "src/serving/model_config/check.h"
+#include "src/serving/model_config/check_sequence.h"
 
 namespace zeta::serving {
 namespace {
 
 using inference::ModelConfig;
-using Control = inference::ModelSequenceBatching::Control;
 
 template <class... Parts>
 absl::Status invalid(const Parts&... parts) {
   return absl::InvalidArgumentError(concat(parts...));
-}
-
-template <class Sizes>
-absl::Status check_preferred(const ModelConfig& config, std::string_view batcher, const Sizes& sizes) {
-  for (const int size : sizes) {
-    if (size <= 0) {
-      return invalid(batcher, " must be positive for ", config.name(), ", got ", size);
-    }
-    if (size > config.max_batch_size()) {
-      return invalid(batcher, " must be <= max batch size for ", config.name(), ", got ", size,
-                     " of at most ", config.max_batch_size());
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::Status check_priorities(const ModelConfig& config) {
@@ -57,107 +43,6 @@ absl::Status check_dynamic(const ModelConfig& config) {
   absl::Status status = check_preferred(config, "dynamic batching preferred size",
                                         config.dynamic_batching().preferred_batch_size());
   return status.ok() ? check_priorities(config) : status;
-}
-
-// The pair of values that says no and yes, of which exactly one kind must be there.
-absl::Status check_values(const ModelConfig& config, const Control& control) {
-  const std::string& kind = Control::Kind_Name(control.kind());
-  const struct {
-    const char* name;
-    int size;
-  } pairs[] = {{"int32_false_true", control.int32_false_true_size()},
-               {"fp32_false_true", control.fp32_false_true_size()},
-               {"bool_false_true", control.bool_false_true_size()}};
-  int given = 0;
-  for (const auto& pair : pairs) {
-    if (pair.size == 0) continue;
-    ++given;
-    if (control.kind() == Control::CONTROL_SEQUENCE_CORRID) break;
-    if (pair.size != 2) {
-      return invalid("sequence batching control '", pair.name, "' must have exactly 2 entries for ", kind,
-                     " for ", config.name());
-    }
-  }
-  constexpr std::string_view kNames = "'int32_false_true', 'fp32_false_true'";
-  if (control.kind() == Control::CONTROL_SEQUENCE_CORRID) {
-    if (given == 0) return absl::OkStatus();
-    return invalid("sequence batching must not specify either ", kNames, " or 'bool_false_true' for ", kind,
-                   " for ", config.name());
-  }
-  if (given == 0) {
-    return invalid("sequence batching must specify either ", kNames, " or 'bool_false_true' for ", kind,
-                   " for ", config.name());
-  }
-  if (given == 1) return absl::OkStatus();
-  return invalid("sequence batching specifies more than one from ", kNames, " and 'bool_false_true' for ",
-                 kind, " for ", config.name());
-}
-
-absl::Status check_control(const ModelConfig& config, const Control& control) {
-  if (absl::Status status = check_values(config, control); !status.ok()) return status;
-  if (control.kind() != Control::CONTROL_SEQUENCE_CORRID) return absl::OkStatus();
-  switch (control.data_type()) {
-    case inference::TYPE_UINT64:
-    case inference::TYPE_INT64:
-    case inference::TYPE_UINT32:
-    case inference::TYPE_INT32:
-    case inference::TYPE_STRING:
-      return absl::OkStatus();
-    default:
-      return invalid(
-          "unexpected data type for control CONTROL_SEQUENCE_CORRID for ", config.name(),
-          ". Allowed data types are TYPE_UINT64, TYPE_INT64, TYPE_UINT32, TYPE_INT32 and TYPE_STRING");
-  }
-}
-
-absl::Status check_state(const inference::ModelSequenceBatching::State& state) {
-  if (state.data_type() == inference::TYPE_INVALID) {
-    return invalid("state '", state.input_name(), "' must specify 'data_type'");
-  }
-  for (const auto& initial : state.initial_state()) {
-    if (initial.data_type() != state.data_type()) {
-      return invalid("The data type used for 'initial_state' field of state '", state.input_name(),
-                     "' does not match the state data type.");
-    }
-    if (initial.name().empty()) {
-      return invalid("Field 'name' must be set when using initial_state for state input '",
-                     state.input_name(), "'.");
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status check_strategy(const ModelConfig& config) {
-  const auto& batching = config.sequence_batching();
-  if (batching.has_oldest()) {
-    return check_preferred(config, "sequence batching preferred batch size",
-                           batching.oldest().preferred_batch_size());
-  }
-  const float utilization = batching.direct().minimum_slot_utilization();
-  if (utilization >= 0 && utilization <= 1) return absl::OkStatus();
-  return invalid("sequence batching minimum slot utilization must be in range (0.0, 1.0] for ",
-                 config.name());
-}
-
-absl::Status check_sequence(const ModelConfig& config) {
-  if (absl::Status status = check_strategy(config); !status.ok()) return status;
-  std::set<int> kinds;
-  for (const auto& input : config.sequence_batching().control_input()) {
-    if (input.name().empty()) {
-      return invalid("sequence batching control tensor must have a name for ", config.name());
-    }
-    for (const Control& control : input.control()) {
-      if (!kinds.insert(control.kind()).second) {
-        return invalid("sequence batching specifies multiple ", Control::Kind_Name(control.kind()),
-                       " tensors for ", config.name());
-      }
-      if (absl::Status status = check_control(config, control); !status.ok()) return status;
-    }
-  }
-  for (const auto& state : config.sequence_batching().state()) {
-    if (absl::Status status = check_state(state); !status.ok()) return status;
-  }
-  return absl::OkStatus();
 }
 
 absl::Status check_instance_groups(const ModelConfig& config) {

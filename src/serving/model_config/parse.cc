@@ -71,8 +71,9 @@ absl::StatusOr<inference::ModelConfig> parse_model_config(std::string_view text,
   parser.RecordErrorsTo(&error);
   parser.SetRecursionLimit(kMaxDepth);
   inference::ModelConfig config;
-  if (parser.ParseFromString(std::string(text), &config)) return config;
-  return absl::InvalidArgumentError(concat("failed to read text proto from ", path, ": ", error.message()));
+  const std::string where = concat("failed to read text proto from ", path);
+  if (parser.ParseFromString(std::string(text), &config)) return without_unknown_values(config, where);
+  return absl::InvalidArgumentError(concat(where, ": ", error.message()));
 }
 
 absl::StatusOr<inference::ModelConfig> parse_model_config_json(std::string_view json) {

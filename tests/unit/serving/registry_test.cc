@@ -14,11 +14,15 @@
 namespace zeta::serving {
 namespace {
 
+void add_all(const ModelFolder& folder, ModelRegistry& registry) {
+  auto models = scan_repository(folder.path());
+  for (auto& model : *models) EXPECT_TRUE(registry.add(std::move(model)).ok());
+}
+
 // A registry with the models of `folder`, not loaded.
 std::unique_ptr<ModelRegistry> make_registry(const ModelFolder& folder) {
   auto registry = std::make_unique<ModelRegistry>(ZETA_BACKEND_DIR, ModelRegistry::BackendSettings{});
-  auto models = scan_repository(folder.path());
-  for (auto& model : *models) EXPECT_TRUE(registry->add(std::move(model)).ok());
+  add_all(folder, *registry);
   return registry;
 }
 
@@ -252,7 +256,7 @@ TEST(Registry, PollFollowsTheRepository) {
   folder.write_echo("b", "{}");
   RegistryOptions options{ModelControl::kPoll, {folder.path()}};
   ModelRegistry registry(ZETA_BACKEND_DIR, {}, options);
-  for (auto& model : *scan_repository(folder.path())) ASSERT_TRUE(registry.add(std::move(model)).ok());
+  add_all(folder, registry);
   registry.load_all(1);
   const auto a = *registry.find("a", "");
   std::filesystem::remove_all(folder.path("b"));
@@ -278,7 +282,7 @@ TEST(Registry, ReadinessNeedNotBeStrict) {
   RegistryOptions options;
   options.strict_readiness = false;
   ModelRegistry registry(ZETA_BACKEND_DIR, {}, options);
-  for (auto& model : *scan_repository(folder.path())) ASSERT_TRUE(registry.add(std::move(model)).ok());
+  add_all(folder, registry);
   EXPECT_FALSE(registry.ready()) << "the start is not over";
   registry.load_all(1);
   EXPECT_TRUE(registry.ready());

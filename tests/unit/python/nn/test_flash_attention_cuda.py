@@ -59,6 +59,24 @@ def test_matches_formula(case, dtype):
         torch.testing.assert_close(mine.cpu().double(), plain, rtol=torch.finfo(dtype).eps, atol=bound)
 
 
+@pytest.mark.parametrize("step", [0.005, -0.005, 0.08, -0.08, 2.0])
+def test_greatest_score_may_climb_slowly_or_leap(step):
+    """What rows are relative to follows their greatest score late: 512 keys whose scores rise by `step` each."""
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, n, 2, 64, dtype=torch.bfloat16, device="cuda") for n in (130, 512, 512))
+    q[..., 0] = 8  # and scores are divided by 8
+    k[..., 0] = (torch.arange(512, device="cuda") - 256)[:, None] * step
+    out, lse = flash_attention(q, k, v, return_lse=True)
+    exact = [t.double().transpose(1, 2) for t in (q, k, v)]
+    scores = exact[0] @ exact[1].mT / 8
+    want = (scores.softmax(-1) @ exact[2]).transpose(1, 2)
+    # Sums of 64 products and a logarithm in fp32; probabilities, then results, rounded to bf16.
+    torch.testing.assert_close(
+        lse.double(), scores.logsumexp(-1), rtol=0, atol=66 * 2**-24 * scores.abs().max()
+    )
+    torch.testing.assert_close(out.double(), want, rtol=0, atol=2**-8 * v.abs().max().item())
+
+
 def test_hopper_runs_our_kernels_where_they_compute_what_is_asked_for():
     if not on_hopper():
         pytest.skip("no Hopper GPU")

@@ -131,7 +131,7 @@ def test_statistics(server: Server) -> None:
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ("max_batch_size: x", "line 1, column 32: Expected integer, got: x"),
+        ("max_batch_size: x", "line 1, column 33: Expected integer, got: x"),
         ("colour: 1", 'no field named "colour"'),
         ("response_cache { enable: true }", "model 'm': response_cache is not supported"),
         ("dynamic_batching { }", "model 'm': dynamic_batching is not supported by the backend 'echo'"),

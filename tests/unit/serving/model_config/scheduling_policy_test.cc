@@ -135,7 +135,7 @@ TEST(SchedulingPolicyOf, WarmupDataOfEveryKind) {
   EXPECT_EQ(refusal(warmup(""), folder.path()),
             "warm-up 'w' of model 'm', input 'A' must have input data type set");
   EXPECT_EQ(refusal(warmup("input_data_file: '../data'"), folder.path()),
-            "warm-up 'w' of model 'm', input 'A' expected a file inside " + folder.path("warmup") +
+            "warm-up 'w' of model 'm', input 'A' expected a file inside " + folder.path() + "/warmup" +
                 ", got '../data'");
   folder.write("warmup/data", "12345");
   EXPECT_EQ(refusal(warmup("input_data_file: 'data'"), folder.path()),
