@@ -477,7 +477,7 @@ def test_configuration_and_statistics(server: Server, client: grpcclient.Inferen
 
 
 def test_repository_control(start_server: StartServer, tmp_path: Path) -> None:
-    write_model(tmp_path / "models", "m", {"shape": [2]})
+    write_model(tmp_path / "models", "m", {"shape": [-1, 2]})
     server = start_server("--model-repository", tmp_path / "models", "--model-control-mode=explicit")
     server.wait_ready()
     with grpcclient.InferenceServerClient(server.grpc_url) as client:
