@@ -7,5 +7,6 @@ who reads it.
 from zeta.export.errors import ExportError
 from zeta.export.pipeline import export
 from zeta.export.report import ExportReport
+from zeta.export.repository import export_repository
 
-__all__ = ["ExportError", "ExportReport", "export"]
+__all__ = ["ExportError", "ExportReport", "export", "export_repository"]

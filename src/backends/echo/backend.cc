@@ -18,7 +18,7 @@ class EchoBackend final : public serving::Backend {
       return absl::InvalidArgumentError(
           concat("unknown setting '", source.parameters.begin()->first, "': the echo backend has none"));
     }
-    const auto settings = read_settings(source.folder);
+    const auto settings = read_settings(source.folder, source.file);
     if (!settings.ok()) return settings.status();
     std::this_thread::sleep_for(settings->load);
     if (settings->kind == Settings::Kind::kText) return std::make_unique<TextModel>(*settings);

@@ -51,8 +51,8 @@ void set_field(Settings& settings, std::string_view key, const json::value& valu
 
 }  // namespace
 
-absl::StatusOr<Settings> read_settings(const std::string& folder) {
-  const std::string path = folder + "/echo.json";
+absl::StatusOr<Settings> read_settings(const std::string& folder, const std::string& file_name) {
+  const std::string path = folder + "/" + (file_name.empty() ? "echo.json" : file_name);
   std::ifstream file(path);
   std::ostringstream text;
   if (!file || !(text << file.rdbuf())) return absl::NotFoundError("cannot read " + path);

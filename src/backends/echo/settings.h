@@ -1,4 +1,4 @@
-// What an echo model does, from `echo.json` in its folder.
+// What an echo model does, from `echo.json` in its folder, or the file that its configuration names.
 #pragma once
 
 #include <chrono>
@@ -28,6 +28,6 @@ struct Settings {
 };
 
 // InvalidArgument names the file and the field that is unknown or wrong.
-absl::StatusOr<Settings> read_settings(const std::string& folder);
+absl::StatusOr<Settings> read_settings(const std::string& folder, const std::string& file_name);
 
 }  // namespace zeta::echo

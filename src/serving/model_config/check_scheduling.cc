@@ -5,6 +5,7 @@
 #include "src/base/concat.h"
 #include "src/serving/model_config/check.h"
 #include "src/serving/model_config/check_sequence.h"
+#include "src/serving/model_config/model_files.h"
 
 namespace zeta::serving {
 namespace {
@@ -111,6 +112,10 @@ absl::Status check_metric_tags(const ModelConfig& config) {
 absl::Status check_scheduling(const ModelConfig& config) {
   if (config.max_batch_size() < 0) {
     return invalid("'max_batch_size' must be non-negative value for ", config.name());
+  }
+  if (const std::string& file = config.default_model_filename(); !file.empty() && !stays_inside(file)) {
+    return invalid("default_model_filename of ", config.name(),
+                   ": expected a file inside its version folder, got '", file, "'");
   }
   if (config.response_cache().enable() && config.model_transaction_policy().decoupled()) {
     return invalid("Response Cache does not currently support model ", config.name(),

@@ -222,6 +222,7 @@ std::vector<TensorMetadata> model_inputs(const ModelConfig& config) {
   for (const auto& input : config.input()) {
     tensors.push_back(as_model_sees(config, input));
     tensors.back().optional = input.optional();
+    if (input.allow_ragged_batch()) tensors.back().shape = {-1};  // requests are joined flat
   }
   if (tensors.empty()) return tensors;
   add_scheduler_inputs(config, tensors);

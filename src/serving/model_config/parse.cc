@@ -82,7 +82,9 @@ absl::StatusOr<inference::ModelConfig> parse_model_config_json(std::string_view 
       google::protobuf::StringPiece(json.data(), json.size()), &config);
   const std::string where = "failed to read the model configuration given as JSON";
   if (status.ok()) return without_unknown_values(config, where);
-  return absl::InvalidArgumentError(concat(where, ": ", status.message().ToString()));
+  const std::string message =
+      status.message().ToString();  // the place in the text follows on lines of its own
+  return absl::InvalidArgumentError(concat(where, ": ", message.substr(0, message.find('\n'))));
 }
 
 }  // namespace zeta::serving

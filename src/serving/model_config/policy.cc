@@ -142,7 +142,9 @@ void add_client_dims(const Tensors& tensors, SchedulingPolicy& policy) {
 
 void add_tensor_rules(const ModelConfig& config, SchedulingPolicy& policy) {
   for (const auto& input : config.input()) {
-    if (input.allow_ragged_batch()) policy.ragged_inputs.insert(input.name());
+    if (!input.allow_ragged_batch()) continue;
+    policy.ragged_inputs.insert(input.name());
+    policy.client_dims[input.name()] = {input.dims().begin(), input.dims().end()};
   }
   for (const auto& input : config.batch_input()) {
     for (const std::string& target : input.target_name())

@@ -1,6 +1,7 @@
 // What an idle instance runs next.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <vector>
 
@@ -23,6 +24,11 @@ class Batcher {
   virtual absl::Status push(PendingRequest& request, SchedulerClock::time_point now,
                             std::vector<PendingRequest>& dropped) = 0;
   virtual Assignment poll(size_t instance, SchedulerClock::time_point now) = 0;
+  // `batch` of poll was executed. `responses`, null when that failed, may be changed before they are sent.
+  virtual void executed(const std::vector<PendingRequest>& /*batch*/,
+                        std::vector<InferResponse>* /*responses*/, SchedulerClock::time_point /*now*/) {}
+  // Whether every instance may take every request.
+  virtual bool any_instance() const { return true; }
   // All that wait; poll gives nothing more.
   virtual std::vector<PendingRequest> close() = 0;
 };

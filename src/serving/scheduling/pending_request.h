@@ -22,9 +22,11 @@ struct PendingRequest {
   std::string compatibility;  // requests that differ here cannot share a batch
   uint64_t priority = 0;
   std::optional<SchedulerClock::time_point> deadline;  // set by the queue
+  bool is_padding = false;                             // fills a place in the batch; nobody asked
 
   bool cancelled() const { return request->cancellation->cancelled(); }
   void fail(absl::Status status) const {
+    if (is_padding) return;
     InferResponse response;
     response.status = std::move(status);
     sink->send(std::move(response));

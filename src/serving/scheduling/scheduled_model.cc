@@ -1,5 +1,6 @@
 #include "src/serving/scheduling/scheduled_model.h"
 
+#include <algorithm>
 #include <exception>
 #include <latch>
 #include <new>
@@ -7,6 +8,7 @@
 
 #include "src/base/concat.h"
 #include "src/serving/scheduling/dynamic_batcher.h"
+#include "src/serving/scheduling/sequence_batcher.h"
 
 namespace zeta::serving {
 namespace {
@@ -14,8 +16,18 @@ namespace {
 using std::chrono::nanoseconds;
 
 std::shared_ptr<OrderedDelivery> delivery_of(const SchedulingPolicy& policy) {
-  const bool ordered = policy.dynamic_batching && policy.dynamic_batching->preserve_ordering;
+  const bool ordered = (policy.dynamic_batching && policy.dynamic_batching->preserve_ordering) ||
+                       (policy.sequence_batching && policy.sequence_batching->preserve_ordering);
   return ordered ? std::make_shared<OrderedDelivery>() : nullptr;
+}
+
+std::unique_ptr<Batcher> batcher_of(const std::string& model, const SchedulingPolicy& policy) {
+  if (!policy.sequence_batching) return std::make_unique<DynamicBatcher>(policy);
+  return std::make_unique<SequenceBatcher>(policy, model, placements_of(model, policy).size());
+}
+
+int64_t count_real(const std::vector<PendingRequest>& batch) {
+  return std::ranges::count(batch, false, &PendingRequest::is_padding);
 }
 
 // One piece repeated, as if so many requests had sent it.
@@ -84,7 +96,7 @@ ScheduledModel::ScheduledModel(std::unique_ptr<Executable> executable, Schedulin
       assembly_(policy_, executable_->metadata()),
       statistics_(std::move(statistics)),
       ordered_(delivery_of(policy_)),
-      batcher_(std::make_unique<DynamicBatcher>(policy_)) {}
+      batcher_(batcher_of(executable_->metadata().name, policy_)) {}
 
 absl::StatusOr<std::unique_ptr<ScheduledModel>> ScheduledModel::create(
     std::unique_ptr<Executable> executable, SchedulingPolicy policy, std::shared_ptr<Statistics> statistics) {
@@ -151,11 +163,15 @@ void ScheduledModel::infer(std::shared_ptr<const InferRequest> request, std::sha
                      : batcher_->push(*pending, pending->arrival, dropped);
     if (status.ok()) {
       statistics_->pending_changed(1);
-      changed_.notify_one();
+      wake_others();
     }
   }
   if (!status.ok()) pending->fail(std::move(status));
   drop(std::move(dropped));
+}
+
+void ScheduledModel::wake_others() {
+  batcher_->any_instance() ? changed_.notify_one() : changed_.notify_all();
 }
 
 void ScheduledModel::drop(std::vector<PendingRequest> dropped) {
@@ -173,7 +189,7 @@ Assignment ScheduledModel::next(size_t number) {
       Assignment assignment = batcher_->poll(number, SchedulerClock::now());
       // Others may have work with what is left, of another shape or on its way to a full batch.
       if (!assignment.batch.empty()) {
-        changed_.notify_one();
+        wake_others();
         return assignment;
       }
       dropped = std::move(assignment.dropped);
@@ -221,10 +237,15 @@ absl::Status ScheduledModel::warm_up(Instance& instance, const Warmup& warmup) c
 
 void ScheduledModel::execute(Instance& instance, Assignment work) {
   drop(std::move(work.dropped));
-  statistics_->pending_changed(-static_cast<int64_t>(work.batch.size()));
+  statistics_->pending_changed(-count_real(work.batch));
   auto responses = compute(instance, work);
+  {
+    MutexLock lock(mutex_);
+    batcher_->executed(work.batch, responses.ok() ? &*responses : nullptr, SchedulerClock::now());
+  }
   for (size_t i = 0; i < work.batch.size(); ++i) {
     const PendingRequest& pending = work.batch[i];
+    if (pending.is_padding) continue;
     responses.ok() ? pending.sink->send(std::move((*responses)[i])) : pending.fail(responses.status());
   }
 }
@@ -243,8 +264,11 @@ absl::StatusOr<std::vector<InferResponse>> ScheduledModel::compute(Instance& ins
   phases.compute_output = SchedulerClock::now() - result->computed;
   std::vector<nanoseconds> queued;
   queued.reserve(work.batch.size());
-  for (const PendingRequest& pending : work.batch) queued.push_back(start - pending.arrival);
-  statistics_->execution(batch.size, queued, phases);
+  for (const PendingRequest& pending : work.batch) {
+    if (!pending.is_padding) queued.push_back(start - pending.arrival);
+  }
+  const auto padding = static_cast<int64_t>(work.batch.size() - queued.size());
+  statistics_->execution(batch.size - padding, queued, phases);
   return responses;
 } catch (const std::bad_alloc&) {
   return absl::InternalError(concat("model '", metadata().name, "' ran out of memory"));

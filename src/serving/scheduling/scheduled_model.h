@@ -45,6 +45,7 @@ class ScheduledModel final : public Model {
   void run(size_t number, const Placement& placement, Start& start) ZETA_EXCLUDES(mutex_);
   absl::StatusOr<std::unique_ptr<Instance>> prepare(const Placement& placement);
   absl::Status warm_up(Instance& instance, const Warmup& warmup) const;
+  void wake_others() ZETA_REQUIRES(mutex_);
   // Waits for a batch; none when the model ends.
   Assignment next(size_t number) ZETA_EXCLUDES(mutex_);
   void execute(Instance& instance, Assignment assignment) ZETA_EXCLUDES(mutex_);

@@ -133,10 +133,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       generate(rest, openai::read_completion_request);
       return 0;
     case 'm':
-      configure(serving::parse_model_config(rest, ""));
+      configure(zeta::serving::parse_model_config(rest, ""));
       return 0;
     case 'j':
-      configure(serving::parse_model_config_json(rest));
+      configure(zeta::serving::parse_model_config_json(rest));
       return 0;
     default:
       return -1;  // of no interest: keep it out of the corpus

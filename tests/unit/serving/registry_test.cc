@@ -315,6 +315,16 @@ TEST(Registry, FillsInWhatClientsAreTold) {
       std::string::npos);
 }
 
+TEST(Registry, TheConfigurationNamesTheModelsFile) {
+  const ModelFolder folder;
+  folder.write("m/config.pbtxt", "backend: 'echo' default_model_filename: 'other.json'");
+  folder.write("m/1/echo.json", "{}");
+  folder.write("m/1/other.json", R"({"datatype": "INT8"})");
+  const auto registry = make_registry(folder);
+  registry->load_all(1);
+  EXPECT_EQ((*registry->find("m", ""))->metadata().inputs[0].datatype, DataType::kInt8);
+}
+
 TEST(Registry, AConfigurationsParametersReachTheBackendBeforeTheCommandLines) {
   const ModelFolder folder;
   folder.write("m/config.pbtxt",

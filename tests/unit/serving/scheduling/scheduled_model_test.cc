@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <stdexcept>
 #include <string>
@@ -227,6 +228,33 @@ TEST(PlacementsOf, CountsForEachGpu) {
   for (const Placement& placement : placements_of("m", policy)) names.push_back(placement.name);
   EXPECT_EQ(names, (std::vector<std::string>{"m_0_0", "m_0_1", "g_0 (GPU 1)", "g_1 (GPU 1)", "g_0 (GPU 3)",
                                              "g_1 (GPU 3)"}));
+}
+
+TEST(ScheduledModel, SequencesRunInTheirOrderOnOneInstance) {
+  SchedulingPolicy policy{.max_batch_size = 4, .sequence_batching = SequenceBatching{}};
+  policy.instance_groups = {{.count = 2}};
+  Scheduled scheduled(policy);
+  std::vector<std::shared_ptr<CollectingSink>> sinks;
+  for (int step = 0; step < 20; ++step) {
+    for (const int64_t id : {1, 2, 3}) {
+      Parameters parameters{{"sequence_id", id}, {"sequence_start", step == 0}, {"sequence_end", step == 19}};
+      sinks.push_back(scheduled.infer(float_request(static_cast<float>(100 * id + step), 1, 1, parameters)));
+    }
+  }
+  for (size_t i = 0; i < sinks.size(); ++i) {
+    const auto response = sinks[i]->wait().at(0);
+    ASSERT_TRUE(response.status.ok()) << response.status;
+    EXPECT_EQ(values_of(response.outputs.at(0)).front(), 2 * static_cast<float>(100 * (i % 3 + 1) + i / 3));
+  }
+  std::vector<float> first;  // the requests of the first sequence, as they were run
+  for (const auto& values : scheduled.record->inputs()) {
+    for (const float value : values) {
+      if (value >= 100 && value < 200 && (first.empty() || first.back() != value)) first.push_back(value);
+    }
+  }
+  EXPECT_TRUE(std::ranges::is_sorted(first));
+  EXPECT_EQ(scheduled.statistics->snapshot().inference_count, 60U);
+  EXPECT_EQ(scheduled.statistics->snapshot().pending, 0);
 }
 
 // Many clients, instances, cancellations and an end in the midst; the thread sanitizer watches.
