@@ -131,7 +131,19 @@ def measure(
     port = server.http if protocol == "http" else server.grpc
     requests, cpu = server.requests(), server.cpu_seconds()
     with tempfile.NamedTemporaryFile(suffix=".csv") as table:
-        command = [analyzer, "-m", "identity", "-x", 1, "-u", f"127.0.0.1:{port}", "-i", protocol, "-f", table.name]
+        command = [
+            analyzer,
+            "-m",
+            "identity",
+            "-x",
+            1,
+            "-u",
+            f"127.0.0.1:{port}",
+            "-i",
+            protocol,
+            "-f",
+            table.name,
+        ]
         command += ["--concurrency-range", concurrency, "-p", int(seconds * 1000), "-r", 6, "-s", 100]
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
