@@ -45,3 +45,13 @@ add_library(zeta::grpc ALIAS zeta_grpcpp)
 target_include_directories(zeta_grpcpp SYSTEM INTERFACE ${GRPC_INCLUDE_DIR})
 target_link_libraries(zeta_grpcpp INTERFACE
   ${GRPCXX_LIBRARY} ${GRPC_LIBRARY} ${GPR_LIBRARY} zeta::protobuf absl::synchronization absl::strings)
+
+# Regular expressions in linear time; gRPC needs it anyway.
+find_path(RE2_INCLUDE_DIR re2/re2.h REQUIRED)
+find_library(RE2_LIBRARY re2 REQUIRED)
+add_library(zeta_re2 INTERFACE)
+add_library(zeta::re2 ALIAS zeta_re2)
+target_include_directories(zeta_re2 SYSTEM INTERFACE ${RE2_INCLUDE_DIR})
+target_link_libraries(zeta_re2 INTERFACE ${RE2_LIBRARY})
+
+find_package(ZLIB REQUIRED)

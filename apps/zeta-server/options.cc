@@ -7,6 +7,7 @@
 #include <string_view>
 #include <thread>
 
+#include "apps/zeta-server/network_options.h"
 #include "src/base/concat.h"
 #include "src/base/nearest.h"
 
@@ -241,7 +242,8 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   options.backend_directory = default_backend_directory();
   options.http_threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8);
   Typed typed;
-  CLI::App app("zeta-server: serves models over KServe v2 and OpenAI HTTP", "zeta-server");
+  TypedNetwork typed_network;
+  CLI::App app("zeta-server: serves models over KServe v2 (HTTP, gRPC) and OpenAI HTTP", "zeta-server");
   app.footer(kFooter);
   app.allow_extras();
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
@@ -250,11 +252,13 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   app.set_version_flag("--version", ZETA_VERSION);
   add_model_options(app, options, typed);
   add_http_options(app, options, typed);
+  add_network_options(app, options, typed_network);
   add_operation_options(app, options, typed);
   try {
     app.parse(argc, argv);
     refuse_extras(app);
     apply(typed, options);
+    apply(typed_network, options);
   } catch (const CLI::ParseError& error) {
     parsed.exit_code = app.exit(error) == 0 ? kExitOk : kExitBadUsage;
   }

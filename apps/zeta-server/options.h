@@ -4,10 +4,13 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "apps/zeta-server/access.h"
+#include "apps/zeta-server/grpc/options.h"
 #include "src/base/log.h"
 #include "src/http/limits.h"
 #include "src/serving/registry.h"
@@ -32,6 +35,13 @@ struct Options {
   uint16_t http_port = 8000;
   size_t http_threads = 0;
   http::Limits limits;
+
+  AccessRules http_access;
+  std::shared_ptr<const HeaderPattern> http_forwarded_headers;  // null: none
+  bool allow_client_shm = false;
+
+  bool allow_grpc = true;
+  grpc_api::Options grpc;
 
   bool allow_metrics = true;
   std::string metrics_address;  // empty: as http_address

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "apps/zeta-server/context.h"
+#include "apps/zeta-server/grpc/server.h"
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/routes.h"
 #include "apps/zeta-server/model_sources.h"
@@ -19,11 +20,13 @@
 #include "apps/zeta-server/monitoring.h"
 #include "apps/zeta-server/openai/error.h"
 #include "apps/zeta-server/openai/routes.h"
+#include "apps/zeta-server/settings/trace_settings.h"
 #include "apps/zeta-server/start_failure.h"
 #include "src/base/concat.h"
 #include "src/base/log.h"
 #include "src/base/mutex.h"
 #include "src/http/server.h"
+#include "src/serving/shared_memory.h"
 
 namespace zeta::server {
 namespace {
@@ -70,6 +73,34 @@ void listen_all(http::Server& server, const Options& options, const std::shared_
   if (!options.allow_metrics) return;
   listen(server, options.metrics_address, options.metrics_port, "--metrics",
          make_metrics_service(*context, options.limits));
+}
+
+// null: not allowed.
+std::unique_ptr<grpc_api::Server> listen_grpc(const Options& options,
+                                              const std::shared_ptr<const Context>& context) {
+  if (!options.allow_grpc) return nullptr;
+  try {
+    auto server = std::make_unique<grpc_api::Server>(options.grpc, context);
+    log::info("listening",
+              {{"service", "grpc"}, {"address", options.grpc.address}, {"port", server->port()}});
+    return server;
+  } catch (const std::runtime_error& error) {
+    throw StartFailure(
+        kExitFailed,
+        concat(error.what(), "; choose another with --grpc-address or --grpc-port, or --allow-grpc false"));
+  }
+}
+
+// Both ports get the same time, side by side. Returns what was given up on.
+size_t drain_all(http::Server& http, grpc_api::Server* grpc, std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  size_t grpc_abandoned = 0;
+  std::jthread draining([&] {
+    if (grpc != nullptr) grpc_abandoned = grpc->drain(deadline);
+  });
+  const size_t http_abandoned = http.drain(deadline);
+  draining.join();
+  return http_abandoned + grpc_abandoned;
 }
 
 bool all_ready(const serving::ModelRegistry& registry) {
@@ -138,9 +169,14 @@ int serve(const Options& options, Shutdown& shutdown) {
   auto context = std::make_shared<Context>();
   context->registry = find_models(options);
   context->generation_metrics = std::make_shared<openai::GenerationMetrics>();
+  context->shared_memory = std::make_shared<serving::SharedMemoryRegistry>(options.allow_client_shm);
+  context->trace_settings = std::make_shared<TraceSettings>();
+  context->http_access = options.http_access;
+  context->http_forwarded_headers = options.http_forwarded_headers;
   context->control_threads = std::make_shared<ControlThreads>(options.load_threads);
   http::Server server(options.http_threads);
   listen_all(server, options, context);
+  const auto grpc_server = listen_grpc(options, context);
   Loader loader(options, *context->registry, shutdown);
 
   const std::string reason = shutdown.wait();
@@ -148,7 +184,7 @@ int serve(const Options& options, Shutdown& shutdown) {
   loader.end();
   const bool failed = loader.failed() && options.exit_on_error;
   context->registry->close();
-  const size_t aborted = server.drain(std::chrono::steady_clock::now() + options.exit_timeout);
+  const size_t aborted = drain_all(server, grpc_server.get(), options.exit_timeout);
   if (aborted != 0) log::warning("dropped at the exit timeout", {{"connections", aborted}});
   if (!loader.done() || context->control_threads->busy()) {
     log::warning("a model is still being loaded; ending without it");

@@ -6,13 +6,15 @@ Work counts two products forward and five backward, halved under causality. All 
 together, in bf16, without a graph. Those compared take turns, `--rounds` times; a figure is the best round's median of
 eight calls, a ratio is to cuDNN's, of the best rounds and of the middle ones. `error` is the root mean square of the
 difference from float64 over one head, relative to the result's. FlashAttention-4 takes part where it is installed
-(the packages flash-attn-4 and nvidia-cutlass-dsl[cu13]).
+(the packages flash-attn-4 and nvidia-cutlass-dsl[cu13]), and our kernels for Ampere do on Hopper, which has others.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from device_time import event_seconds, heading
@@ -58,7 +60,17 @@ RIVALS: dict[str, Attention] = {
     "flash2": sdpa(SDPBackend.FLASH_ATTENTION),
     **({"flash4": flash4} if flash_attn_func else {}),
     "zeta": zeta,
+    **({"ampere": zeta} if torch.cuda.get_device_capability() == (9, 0) else {}),
 }
+
+
+@contextmanager
+def kernels_of(name: str) -> Iterator[None]:
+    """Ampere's for the one of that name; the variable is read at every call."""
+    if name == "ampere":
+        os.environ["ZETA_CUDA_ISA"] = "sm_80"
+    yield
+    os.environ.pop("ZETA_CUDA_ISA", None)
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
@@ -100,14 +112,21 @@ def measure(dim: int, seq: int, causal: bool, rounds: int, mask: Tensor | None =
     leaves = [t.requires_grad_() for t in (q, k, v)]
     exact = one_head(tensors, causal, mask) if seq < TOKENS else None
     rivals = {n: a for n, a in RIVALS.items() if mask is None or not n.startswith("flash")}
-    outs = {name: attention(q, k, v, causal, mask) for name, attention in rivals.items()}
+    if mask is not None:
+        rivals.pop("ampere", None)  # has no masks
 
     def forward(name: str) -> Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), kernels_of(name):
             return rivals[name](q, k, v, causal, mask)
 
+    outs = {}
+    for name, attention in rivals.items():
+        with kernels_of(name):
+            outs[name] = attention(q, k, v, causal, mask)
+
     def backward(name: str) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(outs[name], leaves, grad, retain_graph=True)
+        with kernels_of(name):
+            return torch.autograd.grad(outs[name], leaves, grad, retain_graph=True)
 
     errors = {"forward": dict.fromkeys(rivals, float("nan")), "backward": dict.fromkeys(rivals, float("nan"))}
     if exact:

@@ -41,6 +41,12 @@ __device__ inline void copy_16_async(void* shared, const void* address, bool wan
                "l"(address), "r"(wanted ? 16 : 0)
                : "memory");
 }
+__device__ inline void copy_16_async(void* shared, const void* address) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(
+                   static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+               "l"(address)
+               : "memory");
+}
 __device__ inline void copy_4_async(void* shared, const void* address, bool wanted) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(
                    static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
@@ -53,6 +59,22 @@ __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" :
 template <int kGroups>
 __device__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
+}
+
+__device__ inline uint32_t shared_place(const void* shared) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+}
+// Four 8 × 8 matrices of 16-bit values, whose rows lanes 0-7, 8-15, … point at: lane l gets elements 2 (l %
+// 4) and the next of row l / 4 of each. Transposed: of column l / 4.
+__device__ inline void load_matrices(uint32_t (&m)[4], uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"(row));
+}
+__device__ inline void load_matrices_transposed(uint32_t (&m)[4], uint32_t row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"(row));
 }
 
 // A hint: harmless whatever is written to the address later, as every write goes through L2.

@@ -78,7 +78,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.command = [
             "zeta-server", "--model", f"{self.model.name}={self.model}", "--http-address", "127.0.0.1",
-            "--http-port", str(self.port), "--metrics-port", str(metrics_port), *arguments,
+            "--http-port", str(self.port), "--metrics-port", str(metrics_port), "--allow-grpc", "false",
+            *arguments,
         ]  # fmt: skip
         self._log, self._timeout, self._stop_timeout = log, timeout, stop_timeout
 

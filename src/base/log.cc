@@ -20,6 +20,7 @@ constexpr char kTextPattern[] = "%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v";
 constexpr char kJsonPattern[] = R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})";
 
 std::atomic<Format> line_format{Format::kText};
+std::atomic<Level> least_level{Level::kInfo};
 
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {
@@ -54,6 +55,11 @@ std::shared_ptr<spdlog::logger>& logger() {
   static auto* instance =
       new std::shared_ptr<spdlog::logger>(make_logger({}));  // outlives static destructors
   return *instance;
+}
+
+std::string& log_file() {
+  static auto* name = new std::string;
+  return *name;
 }
 
 bool is_plain(std::string_view text) {
@@ -108,7 +114,18 @@ void configure(const Settings& settings) {
     throw std::runtime_error("cannot open log file '" + settings.file + "' for appending");
   }
   line_format = settings.format;
+  least_level = settings.level;
+  log_file() = settings.file;
 }
+
+void set_level(Level level) {
+  least_level = level;
+  logger()->set_level(to_spdlog(level));
+}
+
+Level level() { return least_level; }
+
+std::string file() { return log_file(); }
 
 bool enabled(Level level) { return logger()->should_log(to_spdlog(level)); }
 

@@ -43,6 +43,11 @@ using Fields = std::initializer_list<Field>;
 void configure(const Settings& settings);
 
 bool enabled(Level level);
+// Changes the least level that is written. Any thread, at any time.
+void set_level(Level level);
+Level level();
+// As configured; "": standard error.
+std::string file();
 void write(Level level, std::string_view message, Fields fields);
 void flush();
 

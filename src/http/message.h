@@ -28,6 +28,9 @@ class Connection {
   virtual asio::any_io_executor executor() = 0;
   // Value of a header of the current request, "" if absent; names are matched without case.
   virtual std::string_view header(std::string_view name) const = 0;
+  // All of them, in the order they came.
+  using HeaderVisitor = std::function<void(std::string_view name, std::string_view value)>;
+  virtual void for_each_header(const HeaderVisitor& visit) const = 0;
   // Registers what to do when the answer is no longer wanted, and starts to look for it. Called at most once,
   // on the executor, never from within this function, and not after the answer is complete. An answer that
   // the handler gives all the same is sent if the client can still read it.
@@ -56,9 +59,16 @@ class BodySource {
   virtual asio::awaitable<std::string> next() = 0;
 };
 
+// Bytes that are sent from where they lie.
+struct BodyPiece {
+  std::string_view bytes;
+  std::shared_ptr<const void> owner;  // of the bytes
+};
+
 struct Response {
   int status = 200;
   std::string body;
+  std::vector<BodyPiece> tail;  // behind `body`
   std::string content_type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers;
   std::unique_ptr<BodySource> stream;  // when set, `body` is not used

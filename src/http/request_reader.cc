@@ -8,6 +8,8 @@
 #include <boost/beast/http/error.hpp>
 #include <utility>
 
+#include "src/http/content_coding.h"
+
 namespace zeta::http {
 namespace {
 
@@ -56,6 +58,7 @@ asio::awaitable<ReadResult> RequestReader::read(IoDeadline::Clock::duration idle
   deadline_.arm(limits_.read_timeout);
   ReadResult result = co_await read_header();
   if (result.kind == Kind::kRequest) result = co_await read_body();
+  if (result.kind == Kind::kRequest) result = decode_body();
   deadline_.disarm();
   co_return result;
 }
@@ -84,8 +87,9 @@ std::optional<ReadResult> RequestReader::check_header() const {
     return refuse(501, "Transfer-Encoding '" + std::string(transfer) + "' is not supported; send chunked");
   }
   const std::string_view encoding = header("Content-Encoding");
-  if (!encoding.empty() && encoding != "identity") {
-    return refuse(415, "Content-Encoding '" + std::string(encoding) + "' is not supported; send identity");
+  if (!parse_coding(encoding)) {
+    return refuse(415, "Content-Encoding '" + std::string(encoding) +
+                           "' is not supported; send gzip, deflate or identity");
   }
   return std::nullopt;
 }
@@ -114,6 +118,25 @@ asio::awaitable<ReadResult> RequestReader::read_body() {
   co_return ReadResult{};
 }
 
+ReadResult RequestReader::decode_body() {
+  std::string& body = parser_->get().body();
+  if (body.empty() || parse_coding(header("Content-Encoding")) == Coding::kIdentity) return {};
+  switch (inflate_body(body, limits_.body_bytes)) {
+    case Inflation::kDone:
+      return {};
+    case Inflation::kTooLarge:
+      return too_large();
+    case Inflation::kDamaged:
+      break;
+  }
+  return refuse(400, "the request body is damaged: it is no " + std::string(header("Content-Encoding")));
+}
+
+ReadResult RequestReader::too_large() const {
+  return refuse(
+      413, "request body exceeds " + std::to_string(limits_.body_bytes) + " bytes (--http-max-input-size)");
+}
+
 ReadResult RequestReader::failure(error_code error) const {
   if (deadline_.expired()) return refuse(408, "the request did not arrive in time");
   if (error == asio::error::eof) return refuse(400, "the request ended before it was complete");
@@ -123,10 +146,7 @@ ReadResult RequestReader::failure(error_code error) const {
   if (error == beast::http::error::header_limit) {
     return refuse(431, "request headers exceed " + std::to_string(limits_.header_bytes) + " bytes");
   }
-  if (error == beast::http::error::body_limit) {
-    return refuse(
-        413, "request body exceeds " + std::to_string(limits_.body_bytes) + " bytes (--http-max-input-size)");
-  }
+  if (error == beast::http::error::body_limit) return too_large();
   if (error == beast::http::error::bad_version) return refuse(505, "HTTP/1.0 and HTTP/1.1 are supported");
   return refuse(400, "malformed HTTP request: " + error.message());
 }
@@ -149,6 +169,9 @@ Request RequestReader::take() {
 }
 
 std::string_view RequestReader::header(std::string_view name) const { return parser_->get()[name]; }
+void RequestReader::for_each_header(const Connection::HeaderVisitor& visit) const {
+  for (const auto& field : parser_->get()) visit(field.name_string(), field.value());
+}
 bool RequestReader::keep_alive() const { return parser_->get().keep_alive(); }
 bool RequestReader::http_1_0() const { return parser_->get().version() < 11; }
 

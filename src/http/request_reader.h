@@ -36,6 +36,7 @@ class RequestReader {
   Request take();
   std::string_view path() const;  // "" when the request was refused before its first line was complete
   std::string_view header(std::string_view name) const;
+  void for_each_header(const Connection::HeaderVisitor& visit) const;
   bool keep_alive() const;
   bool http_1_0() const;
 
@@ -49,6 +50,9 @@ class RequestReader {
 
   asio::awaitable<ReadResult> read_header();
   asio::awaitable<ReadResult> read_body();
+  // Undoes Content-Encoding.
+  ReadResult decode_body();
+  ReadResult too_large() const;
   std::optional<ReadResult> check_header() const;
   asio::awaitable<boost::system::error_code> fill(size_t bytes);
   ReadResult failure(boost::system::error_code error) const;

@@ -62,9 +62,11 @@ std::string chunk_size_line(size_t size) {
 ResponseWriter::ResponseWriter(Socket& socket, IoDeadline& deadline, const Limits& limits)
     : socket_(socket), deadline_(deadline), limits_(limits) {}
 
-asio::awaitable<error_code> ResponseWriter::send(std::string_view first, std::string_view second) {
-  const std::array buffers{asio::buffer(first), asio::buffer(second)};
-  const size_t bytes = first.size() + second.size();
+asio::awaitable<error_code> ResponseWriter::send(std::string_view first, std::string_view second,
+                                                 const std::vector<BodyPiece>& tail) {
+  std::vector<asio::const_buffer> buffers{asio::buffer(first), asio::buffer(second)};
+  for (const BodyPiece& piece : tail) buffers.push_back(asio::buffer(piece.bytes));
+  const size_t bytes = asio::buffer_size(buffers);
   deadline_.arm(limits_.write_timeout + std::chrono::seconds(bytes / Limits::min_rate));
   error_code error;
   co_await asio::async_write(socket_, buffers, asio::redirect_error(asio::use_awaitable, error));
@@ -73,12 +75,14 @@ asio::awaitable<error_code> ResponseWriter::send(std::string_view first, std::st
 }
 
 asio::awaitable<error_code> ResponseWriter::write(const Response& response, const Framing& framing) {
+  size_t size = response.body.size();
+  for (const BodyPiece& piece : response.tail) size += piece.bytes.size();
   std::string head = start_head(response, framing);
-  add_header(head, "Content-Length", std::to_string(response.body.size()));
+  add_header(head, "Content-Length", std::to_string(size));
   head += "\r\n";
-  body_bytes_ = framing.head ? 0 : response.body.size();
-  const std::string_view body = framing.head ? std::string_view() : std::string_view(response.body);
-  co_return co_await send(head, body);
+  body_bytes_ = framing.head ? 0 : size;
+  if (framing.head) co_return co_await send(head, "");
+  co_return co_await send(head, response.body, response.tail);
 }
 
 asio::awaitable<error_code> ResponseWriter::stream(const Response& response, const Framing& framing) {

@@ -35,8 +35,9 @@ class ResponseWriter {
   size_t body_bytes() const { return body_bytes_; }
 
  private:
-  // `first` and `second` go out together.
-  asio::awaitable<boost::system::error_code> send(std::string_view first, std::string_view second);
+  // All go out together.
+  asio::awaitable<boost::system::error_code> send(std::string_view first, std::string_view second,
+                                                  const std::vector<BodyPiece>& tail = {});
 
   Socket& socket_;
   IoDeadline& deadline_;

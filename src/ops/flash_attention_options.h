@@ -42,8 +42,8 @@ C10_EXPORT at::Tensor empty_sink_gradient(const at::Tensor& q, const AttentionOp
 
 // -Σ exp(sink - lse) · D over all rows of a head, by ATen, with D = Σ_d grad_out · out; for batches and for
 // packed sequences.
-at::Tensor sink_gradient(const at::Tensor& grad_out, const at::Tensor& out, const at::Tensor& lse,
-                         const AttentionOptions& options);
+C10_EXPORT at::Tensor sink_gradient(const at::Tensor& grad_out, const at::Tensor& out, const at::Tensor& lse,
+                                    const AttentionOptions& options);
 
 using AttentionGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 

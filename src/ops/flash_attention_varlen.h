@@ -47,10 +47,10 @@ C10_EXPORT PackedGradients flash_attention_varlen_backward(const at::Tensor& gra
                                                            bool causal, const AttentionOptions& options = {});
 
 // Throw c10::Error unless shapes, dtypes and devices are as above; the lengths' values are not looked at.
-void check_packed_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                         const PackedLengths& lengths, const AttentionOptions& options);
-void check_packed_gradient(const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& v,
-                           const at::Tensor& out, const at::Tensor& lse);
+C10_EXPORT void check_packed_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                    const PackedLengths& lengths, const AttentionOptions& options);
+C10_EXPORT void check_packed_gradient(const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& v,
+                                      const at::Tensor& out, const at::Tensor& lse);
 
 struct PackedSequence {
   int64_t first_query;
@@ -60,8 +60,8 @@ struct PackedSequence {
 };
 
 // The lengths' values, copied to the host and checked.
-std::vector<PackedSequence> packed_sequences(const at::Tensor& q, const at::Tensor& k,
-                                             const PackedLengths& lengths);
+C10_EXPORT std::vector<PackedSequence> packed_sequences(const at::Tensor& q, const at::Tensor& k,
+                                                        const PackedLengths& lengths);
 
 // The ops' flat signatures, as in flash_attention_options.h.
 template <auto kForward>

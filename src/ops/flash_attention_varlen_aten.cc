@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
+#include "src/ops/flash_attention_aten.h"
 #include "src/ops/flash_attention_check.h"
 #include "src/ops/flash_attention_formula.h"
 #include "src/ops/flash_attention_varlen.h"
@@ -36,9 +37,12 @@ std::vector<Sequence> read(const Tensor& q, const Tensor& k, const PackedLengths
   return sequences;
 }
 
-std::tuple<Tensor, Tensor> forward_aten(const Tensor& q, const Tensor& k, const Tensor& v,
-                                        const PackedLengths& lengths, double softmax_scale, bool causal,
-                                        const AttentionOptions& options) {
+}  // namespace
+
+std::tuple<Tensor, Tensor> flash_attention_varlen_forward_aten(const Tensor& q, const Tensor& k,
+                                                               const Tensor& v, const PackedLengths& lengths,
+                                                               double softmax_scale, bool causal,
+                                                               const AttentionOptions& options) {
   check_packed_inputs(q, k, v, lengths, options);
   const Tensor out = at::empty({q.size(0), q.size(1), v.size(2)}, q.options());
   const Tensor lse = at::empty({q.size(1), q.size(0)}, q.options().dtype(attention_compute_type(q)));
@@ -50,9 +54,10 @@ std::tuple<Tensor, Tensor> forward_aten(const Tensor& q, const Tensor& k, const 
   return {out, lse};
 }
 
-PackedGradients backward_aten(const Tensor& grad_out, const Tensor& q, const Tensor& k, const Tensor& v,
-                              const Tensor& out, const Tensor& lse, const PackedLengths& lengths,
-                              double softmax_scale, bool causal, const AttentionOptions& options) {
+PackedGradients flash_attention_varlen_backward_aten(const Tensor& grad_out, const Tensor& q, const Tensor& k,
+                                                     const Tensor& v, const Tensor& out, const Tensor& lse,
+                                                     const PackedLengths& lengths, double softmax_scale,
+                                                     bool causal, const AttentionOptions& options) {
   check_packed_inputs(q, k, v, lengths, options);
   check_packed_gradient(grad_out, q, v, out, lse);
   const Tensor grad_q = at::empty(q.sizes(), q.options()), grad_k = at::empty(k.sizes(), k.options()),
@@ -67,10 +72,11 @@ PackedGradients backward_aten(const Tensor& grad_out, const Tensor& q, const Ten
   return {grad_q, grad_k, grad_v, sink_gradient(grad_out, out, lse, options)};
 }
 
-}  // namespace
 }  // namespace zeta::ops
 
 TORCH_LIBRARY_IMPL(zeta, CompositeExplicitAutograd, m) {
-  m.impl("flash_attention_varlen_forward", zeta::ops::flat_varlen_forward<zeta::ops::forward_aten>);
-  m.impl("flash_attention_varlen_backward", zeta::ops::flat_varlen_backward<zeta::ops::backward_aten>);
+  m.impl("flash_attention_varlen_forward",
+         zeta::ops::flat_varlen_forward<zeta::ops::flash_attention_varlen_forward_aten>);
+  m.impl("flash_attention_varlen_backward",
+         zeta::ops::flat_varlen_backward<zeta::ops::flash_attention_varlen_backward_aten>);
 }

@@ -19,7 +19,7 @@ std::tuple<Tensor, Tensor> paged_attention(const PagedAttention& a) {
   const AttentionOptions& o = a.options;
   return op.call(a.q, a.k_cache, a.v_cache, a.block_table, a.seq_lens, a.k_new, a.v_new, a.cu_seqlens_q,
                  a.rotary_cos, a.rotary_sin, a.rotary_interleaved, a.softmax_scale, a.causal, o.window_left,
-                 o.window_right, o.softcap, o.alibi_slopes, o.sinks);
+                 o.window_right, o.softcap, o.alibi_slopes, o.sinks, a.k_descale, a.v_descale, a.validate);
 }
 
 namespace {
@@ -46,7 +46,8 @@ TORCH_LIBRARY_FRAGMENT(zeta, m) {
       "Tensor? k_new, Tensor? v_new, Tensor? cu_seqlens_q, Tensor? rotary_cos, Tensor? rotary_sin, "
       "bool rotary_interleaved, float softmax_scale, bool causal, SymInt window_left=-1, SymInt "
       "window_right=-1, "
-      "float softcap=0.0, Tensor? alibi_slopes=None, Tensor? sinks=None) -> (Tensor out, Tensor lse)",
+      "float softcap=0.0, Tensor? alibi_slopes=None, Tensor? sinks=None, Tensor? k_descale=None, "
+      "Tensor? v_descale=None, bool validate=True) -> (Tensor out, Tensor lse)",
       {at::Tag::pt2_compliant_tag});
 }
 

@@ -12,7 +12,21 @@ namespace {
 
 using at::Tensor;
 
-std::tuple<Tensor, Tensor> forward_aten(const PagedAttention& a) {
+// Pages of a cache, (pages, page_size, num_kv_heads, dim), as numbers.
+Tensor read_pages(const Tensor& cache, const Tensor& pages, const std::optional<Tensor>& descale,
+                  int64_t sequence) {
+  if (cache.scalar_type() != at::kFloat8_e4m3fn) return cache.index_select(0, pages);
+  const Tensor codes = cache.view(at::kByte).index_select(0, pages).view(at::kFloat8_e4m3fn);
+  const Tensor numbers = codes.to(at::kFloat);
+  if (!descale) return numbers;
+  const Tensor factor =
+      descale->dim() == 2 ? descale->select(0, descale->size(0) == 1 ? 0 : sequence) : *descale;
+  return numbers * factor.unsqueeze(-1);
+}
+
+}  // namespace
+
+std::tuple<Tensor, Tensor> paged_attention_aten(const PagedAttention& a) {
   check_paged_attention(a);
   const PagedLayout layout = read_paged_layout(a);
   const Tensor q = prepare_paged_queries(a, layout);
@@ -22,15 +36,16 @@ std::tuple<Tensor, Tensor> forward_aten(const PagedAttention& a) {
   for (int64_t b = 0; b < static_cast<int64_t>(layout.sequences.size()); ++b) {
     const PagedSequence& s = layout.sequences[static_cast<size_t>(b)];
     const Tensor pages = a.block_table.select(0, b).narrow(0, 0, (s.seq_k + page_size - 1) / page_size);
-    const auto keys = [&](const Tensor& cache) {
-      return cache.index_select(0, pages).flatten(0, 1).narrow(0, 0, s.seq_k).unsqueeze(0);
+    const auto keys = [&](const Tensor& cache, const std::optional<Tensor>& descale) {
+      return read_pages(cache, pages, descale, b).flatten(0, 1).narrow(0, 0, s.seq_k).unsqueeze(0);
     };
+    const Tensor rows = q.narrow(0, s.first_query, s.seq_q).unsqueeze(0);
     AttentionOptions options = a.options;
     if (options.alibi_slopes && options.alibi_slopes->dim() == 2)
       options.alibi_slopes = options.alibi_slopes->narrow(0, b, 1);
-    const auto [o, l] = formula_forward({q.narrow(0, s.first_query, s.seq_q).unsqueeze(0),
-                                         keys(a.k_cache),
-                                         keys(a.v_cache),
+    const auto [o, l] = formula_forward({a.float8() ? rows.to(at::kFloat) : rows,
+                                         keys(a.k_cache, a.k_descale),
+                                         keys(a.v_cache, a.v_descale),
                                          {},
                                          a.softmax_scale,
                                          a.causal,
@@ -42,9 +57,8 @@ std::tuple<Tensor, Tensor> forward_aten(const PagedAttention& a) {
   return unpack_paged_result(a, out, lse);
 }
 
-}  // namespace
 }  // namespace zeta::ops
 
 TORCH_LIBRARY_IMPL(zeta, CompositeExplicitAutograd, m) {
-  m.impl("paged_attention", zeta::ops::flat_paged<zeta::ops::forward_aten>);
+  m.impl("paged_attention", zeta::ops::flat_paged<zeta::ops::paged_attention_aten>);
 }

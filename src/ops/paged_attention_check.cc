@@ -25,13 +25,31 @@ void check_caches(const PagedAttention& a) {
   for (const auto& [t, name] : {std::pair(a.k_cache, "k_cache"), std::pair(a.v_cache, "v_cache")}) {
     TORCH_CHECK_VALUE(t.dim() == 4, "paged_attention: expected ", name,
                       " of shape (num_pages, page_size, num_kv_heads, dim), got ", t.sym_sizes());
-    check_same(t, name, a, a.q.scalar_type());
+    check_same(t, name, a, a.float8() ? at::kFloat8_e4m3fn : a.q.scalar_type());
     TORCH_CHECK_VALUE(t.sym_stride(3) == 1 || t.sym_size(3) == 1, "paged_attention: expected ", name,
                       " with a contiguous last dimension, got strides ", t.sym_strides());
   }
   TORCH_CHECK_VALUE(a.k_cache.sym_size(1) > 0, "paged_attention: expected page_size ≥ 1, got 0");
   check_shape(a.v_cache, "v_cache",
               {a.k_cache.sym_size(0), a.k_cache.sym_size(1), a.k_cache.sym_size(2), a.v_cache.sym_size(3)});
+}
+
+void check_descales(const PagedAttention& a) {
+  TORCH_CHECK_TYPE(!a.float8() || a.q.scalar_type() != at::kDouble,
+                   "paged_attention: expected a cache of q's dtype Double, got Float8_e4m3fn");
+  const c10::SymInt batch = a.seq_lens.sym_size(0), heads = a.k_cache.sym_size(2);
+  for (const auto& [t, name] : {std::pair(a.k_descale, "k_descale"), std::pair(a.v_descale, "v_descale")}) {
+    if (!t) continue;
+    TORCH_CHECK_VALUE(a.float8(), "paged_attention: expected ", name,
+                      " only with a cache of Float8_e4m3fn, got ", a.k_cache.scalar_type());
+    check_same(*t, name, a, at::kFloat);
+    const int64_t dims = t->dim();
+    const bool fits = dims <= 2 && (dims < 1 || t->sym_size(-1) == 1 || t->sym_size(-1) == heads) &&
+                      (dims < 2 || t->sym_size(0) == 1 || t->sym_size(0) == batch);
+    TORCH_CHECK_VALUE(fits, "paged_attention: expected ", name,
+                      " that broadcasts to (batch, num_kv_heads) = [", batch, ", ", heads, "], got ",
+                      t->sym_sizes());
+  }
 }
 
 void check_new(const PagedAttention& a) {
@@ -91,6 +109,7 @@ void check_paged_attention(const PagedAttention& a) {
                     "paged_attention: expected k_cache of q's head_dim ", q.sym_size(3), ", got ",
                     a.k_cache.sym_size(3));
   check_attention_heads(q, a.k_cache, a.v_cache);
+  check_descales(a);
   check_new(a);
   check_rotary(a);
   check_attention_options(q, a.k_cache, a.options, batch);

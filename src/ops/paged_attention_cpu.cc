@@ -11,6 +11,7 @@ namespace {
 using at::Tensor;
 
 std::tuple<Tensor, Tensor> forward_cpu(const PagedAttention& a) {
+  if (a.float8()) return paged_attention_aten(a);
   check_paged_attention(a);
   const PagedLayout layout = read_paged_layout(a);
   const Tensor q = prepare_paged_queries(a, layout);

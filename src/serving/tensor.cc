@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "src/base/concat.h"
+#include "src/serving/data_type.h"
 
 namespace zeta::serving {
 namespace {
@@ -44,6 +45,15 @@ absl::StatusOr<int64_t> element_count(const std::vector<int64_t>& shape) {
 Buffer make_buffer(std::string bytes) {
   auto owner = std::make_shared<const std::string>(std::move(bytes));
   return {reinterpret_cast<const std::byte*>(owner->data()), owner->size(), owner};
+}
+
+Buffer aligned(Buffer buffer, DataType type) {
+  const size_t size = std::max<size_t>(element_size(type), 1);
+  if (reinterpret_cast<uintptr_t>(buffer.data) % size == 0) return buffer;
+  std::shared_ptr<std::byte[]> copy = std::make_unique_for_overwrite<std::byte[]>(buffer.size);
+  std::memcpy(copy.get(), buffer.data, buffer.size);
+  const std::byte* data = copy.get();
+  return {data, buffer.size, std::move(copy)};
 }
 
 void append_bytes_element(std::string& data, std::string_view element) {

@@ -21,6 +21,8 @@ absl::StatusOr<int64_t> element_count(const std::vector<int64_t>& shape);
 
 // A buffer that owns `bytes`.
 Buffer make_buffer(std::string bytes);
+// `buffer` itself, or a copy of it where it does not begin at a multiple of the element's size.
+Buffer aligned(Buffer buffer, DataType type);
 
 // A kBytes tensor of shape [n].
 Tensor bytes_tensor(std::string name, std::initializer_list<std::string_view> elements);

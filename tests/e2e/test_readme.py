@@ -24,7 +24,7 @@ HTTP, METRICS, RENDEZVOUS = free_ports(0, 0, 0)
 CHANGES = {
     "../tools/run deepspeed": f"../tools/run deepspeed --master_port {RENDEZVOUS}",
     "--output ../run": "--output ../run --steps 20 --model tiny",
-    "zeta-server --model model": f"zeta-server --model model --http-port {HTTP} --metrics-port {METRICS}",
+    "zeta-server --model model": f"zeta-server --model model --http-port {HTTP} --metrics-port {METRICS} --grpc-port 0",
     "localhost:8000": f"localhost:{HTTP}",
 }
 SMALLEST_FILE = 8192  # bytes: any one of them, held out, is a block of validation tokens or more

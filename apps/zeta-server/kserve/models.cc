@@ -10,6 +10,7 @@
 #include "apps/zeta-server/json.h"
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/infer.h"
+#include "apps/zeta-server/server_identity.h"
 #include "src/serving/data_type.h"
 #include "src/serving/model_config/json.h"
 
@@ -42,12 +43,10 @@ json::array describe(const std::vector<serving::TensorMetadata>& tensors) {
 }  // namespace
 
 http::Response server_metadata() {
-  // Clients of Triton check for its name; the extensions are those that are there.
-  return ok(json::object{{"name", "triton"},
-                         {"version", ZETA_VERSION},
-                         {"extensions",
-                          {"model_repository", "model_repository(unload_dependents)", "model_configuration",
-                           "parameters", "statistics"}}});
+  json::array extensions;
+  for (const std::string_view extension : kExtensions) extensions.push_back(json::string(extension));
+  return ok(json::object{
+      {"name", kServerName}, {"version", kServerVersion}, {"extensions", std::move(extensions)}});
 }
 
 http::Response server_live() { return empty(200); }

@@ -1,12 +1,16 @@
 #include "apps/zeta-server/kserve/routes.h"
 
 #include <string>
+#include <utility>
 
+#include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/generate.h"
 #include "apps/zeta-server/kserve/infer.h"
 #include "apps/zeta-server/kserve/models.h"
+#include "apps/zeta-server/kserve/operations.h"
 #include "apps/zeta-server/kserve/repository.h"
 #include "apps/zeta-server/kserve/statistics.h"
+#include "src/base/concat.h"
 
 namespace zeta::server::kserve {
 namespace {
@@ -21,44 +25,109 @@ http::Handler at_once(Answer answer) {
   return [answer](Request& request) -> awaitable<Response> { co_return answer(request); };
 }
 
-void add_repository_routes(http::Router& router, const std::shared_ptr<const Context>& context) {
+// Adds routes, each of an API that may need a header.
+class Routes {
+ public:
+  Routes(http::Router& router, const AccessRules& rules) : router_(router), rules_(rules) {}
+
+  void add(Api api, std::string_view method, std::string_view path, http::Handler handler,
+           http::WhenFull when_full = http::WhenFull::kRefuse) {
+    const AccessRule* rule = rules_.find(api);
+    router_.add(method, path, rule == nullptr ? std::move(handler) : guarded(*rule, std::move(handler)),
+                when_full);
+  }
+
+ private:
+  static http::Handler guarded(const AccessRule& rule, http::Handler handler) {
+    return [rule, handler = std::move(handler)](Request& request) -> awaitable<Response> {
+      if (equal_in_constant_time(request.header(rule.header), rule.value)) {
+        co_return co_await handler(request);
+      }
+      co_return error_response(403, concat("This API is restricted, expecting header '", rule.header, "'"));
+    };
+  }
+
+  http::Router& router_;
+  const AccessRules& rules_;
+};
+
+void add_server_routes(Routes& routes, const std::shared_ptr<const Context>& context) {
+  const auto ready = at_once([context](Request&) { return server_ready(*context); });
+  routes.add(Api::kMetadata, "GET", "/v2", at_once([](Request&) { return server_metadata(); }));
+  routes.add(Api::kHealth, "GET", "/v2/health/live", at_once([](Request&) { return server_live(); }),
+             http::WhenFull::kAnswer);
+  routes.add(Api::kHealth, "GET", "/v2/health/ready", ready, http::WhenFull::kAnswer);
+  routes.add(Api::kHealth, "GET", "/health", ready, http::WhenFull::kAnswer);
+  routes.add(Api::kStatistics, "GET", "/v2/models/stats",
+             at_once([context](Request& request) { return model_statistics(*context, request); }));
+  for (const std::string method : {"GET", "POST"}) {
+    routes.add(Api::kLogging, method, "/v2/logging",
+               at_once([](Request& request) { return logging(request); }));
+    for (const std::string path : {"/v2/trace/setting", "/v2/models/{model}/trace/setting"}) {
+      routes.add(Api::kTrace, method, path,
+                 at_once([context](Request& request) { return trace_setting(*context, request); }));
+    }
+  }
+}
+
+void add_repository_routes(Routes& routes, const std::shared_ptr<const Context>& context) {
+  const Api api = Api::kModelRepository;
   for (const std::string path : {"/v2/repository", "/v2/repository/{repository}"}) {
-    router.add("POST", path + "/index",
+    routes.add(api, "POST", path + "/index",
                at_once([context](Request& request) { return repository_index(*context, request); }));
-    router.add("POST", path + "/models/{model}/load",
+    routes.add(api, "POST", path + "/models/{model}/load",
                [context](Request& request) { return load_model(context, request); });
-    router.add("POST", path + "/models/{model}/unload",
+    routes.add(api, "POST", path + "/models/{model}/unload",
                [context](Request& request) { return unload_model(context, request); });
+  }
+}
+
+void add_shared_memory_routes(Routes& routes, const std::shared_ptr<const Context>& context) {
+  const std::string system = "/v2/systemsharedmemory", cuda = "/v2/cudasharedmemory";
+  const Api api = Api::kSharedMemory;
+  for (const std::string region : {"", "/region/{region}"}) {
+    routes.add(api, "GET", system + region + "/status", at_once([context](Request& request) {
+                 return system_shared_memory_status(*context, request);
+               }));
+    routes.add(api, "POST", system + region + "/unregister", at_once([context](Request& request) {
+                 return unregister_system_shared_memory(*context, request);
+               }));
+    routes.add(api, "GET", cuda + region + "/status", at_once(cuda_shared_memory_status));
+    routes.add(api, "POST", cuda + region + "/unregister", at_once(unregister_cuda_shared_memory));
+  }
+  routes.add(api, "POST", system + "/region/{region}/register", at_once([context](Request& request) {
+               return register_system_shared_memory(*context, request);
+             }));
+  routes.add(api, "POST", cuda + "/region/{region}/register", at_once(register_cuda_shared_memory));
+}
+
+void add_model_routes(Routes& routes, const std::shared_ptr<const Context>& context) {
+  for (const std::string path : {"/v2/models/{model}", "/v2/models/{model}/versions/{version}"}) {
+    routes.add(Api::kMetadata, "GET", path,
+               at_once([context](Request& request) { return model_metadata(*context, request); }));
+    routes.add(Api::kHealth, "GET", path + "/ready",
+               at_once([context](Request& request) { return model_ready(*context, request); }));
+    routes.add(Api::kModelConfig, "GET", path + "/config",
+               at_once([context](Request& request) { return model_config(*context, request); }));
+    routes.add(Api::kStatistics, "GET", path + "/stats",
+               at_once([context](Request& request) { return model_statistics(*context, request); }));
+    routes.add(Api::kInference, "POST", path + "/infer",
+               [context](Request& request) { return infer(context, request); });
+    routes.add(Api::kInference, "POST", path + "/generate",
+               [context](Request& request) { return generate(context, request); });
+    routes.add(Api::kInference, "POST", path + "/generate_stream",
+               [context](Request& request) { return generate_stream(context, request); });
   }
 }
 
 }  // namespace
 
 void add_routes(http::Router& router, const std::shared_ptr<const Context>& context) {
-  router.add("GET", "/v2", at_once([](Request&) { return server_metadata(); }));
-  const auto ready = at_once([context](Request&) { return server_ready(*context); });
-  router.add("GET", "/v2/health/live", at_once([](Request&) { return server_live(); }),
-             http::WhenFull::kAnswer);
-  router.add("GET", "/v2/health/ready", ready, http::WhenFull::kAnswer);
-  router.add("GET", "/health", ready, http::WhenFull::kAnswer);
-  add_repository_routes(router, context);
-  router.add("GET", "/v2/models/stats",
-             at_once([context](Request& request) { return model_statistics(*context, request); }));
-  for (const std::string path : {"/v2/models/{model}", "/v2/models/{model}/versions/{version}"}) {
-    router.add("GET", path,
-               at_once([context](Request& request) { return model_metadata(*context, request); }));
-    router.add("GET", path + "/ready",
-               at_once([context](Request& request) { return model_ready(*context, request); }));
-    router.add("GET", path + "/config",
-               at_once([context](Request& request) { return model_config(*context, request); }));
-    router.add("GET", path + "/stats",
-               at_once([context](Request& request) { return model_statistics(*context, request); }));
-    router.add("POST", path + "/infer", [context](Request& request) { return infer(context, request); });
-    router.add("POST", path + "/generate",
-               [context](Request& request) { return generate(context, request); });
-    router.add("POST", path + "/generate_stream",
-               [context](Request& request) { return generate_stream(context, request); });
-  }
+  Routes routes(router, context->http_access);
+  add_server_routes(routes, context);
+  add_repository_routes(routes, context);
+  add_shared_memory_routes(routes, context);
+  add_model_routes(routes, context);
 }
 
 }  // namespace zeta::server::kserve

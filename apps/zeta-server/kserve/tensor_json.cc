@@ -181,11 +181,16 @@ absl::Status write_tensor_data(const serving::Tensor& tensor, std::string& out) 
                                     has_form ? " holds NaN or an infinity, which" : "", " has no JSON form"));
 }
 
-absl::Status write_tensor(const serving::Tensor& tensor, std::string& out) {
+void write_tensor_head(const serving::Tensor& tensor, std::string& out) {
   out += "{\"name\":";
   append_json_string(out, tensor.name);
   out.append(",\"datatype\":\"").append(data_type_name(tensor.datatype)).append("\",\"shape\":");
-  out.append(serving::shape_text(tensor.shape)).append(",\"data\":[");
+  out.append(serving::shape_text(tensor.shape));
+}
+
+absl::Status write_tensor(const serving::Tensor& tensor, std::string& out) {
+  write_tensor_head(tensor, out);
+  out += ",\"data\":[";
   absl::Status status = write_tensor_data(tensor, out);
   out += "]}";
   return status;

@@ -19,6 +19,9 @@ absl::StatusOr<serving::Buffer> read_tensor_data(const serving::TensorMetadata& 
 // type has no JSON form.
 absl::Status write_tensor_data(const serving::Tensor& tensor, std::string& out);
 
+// Appends {"name":…,"datatype":…,"shape":[…] without closing it.
+void write_tensor_head(const serving::Tensor& tensor, std::string& out);
+
 // Appends {"name":…,"datatype":…,"shape":[…],"data":[…]}.
 absl::Status write_tensor(const serving::Tensor& tensor, std::string& out);
 

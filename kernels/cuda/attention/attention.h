@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/attention/options.h"
+
 namespace zeta::cuda {
 
 enum class HalfType { kBFloat16, kFloat16 };
@@ -41,12 +43,23 @@ struct AttentionForward {
   AttentionTensor v;
   AttentionTensor out;  // 0 in rows that may attend nothing
   float* lse;           // (batch, num_heads, seq_q) contiguous: log Σ exp(scores), -inf in such rows
+  AttentionOptions options = {};
+  AttentionPacking packing = {};  // with it shape is that of all rows together, and lse (num_heads, rows)
+  void* workspace = nullptr;      // attention_forward_options_workspace(args) bytes, aligned to 16
 };
 
 // Whether attention_forward_sm90 can do it: a positive scale, dims that are multiples of 8 up to 128, data
 // aligned to 16 bytes, strides that are multiples of 16 bytes. The device must be of compute capability 9.0.
 bool attention_forward_sm90_supports(const AttentionForward& args);
 cudaError_t attention_forward_sm90(const AttentionForward& args, cudaStream_t stream);
+
+// The same for whatever attention_forward_sm90 does not look at: options and any scale; packing and dims up
+// to 256 are written too, but not yet `supported` (docs/design/attention_cuda.md).
+int64_t attention_forward_options_workspace(const AttentionForward& args);
+bool attention_forward_options_supports(const AttentionForward& args);
+cudaError_t attention_forward_options(const AttentionForward& args, cudaStream_t stream);
+// Rows of a tile, for AttentionPacking.
+int attention_forward_rows();
 
 struct AttentionBackward {
   HalfType type;
@@ -63,6 +76,10 @@ struct AttentionBackward {
   AttentionTensor grad_k;
   AttentionTensor grad_v;
   void* workspace;  // attention_backward_sm90_workspace(shape) bytes, aligned to 16
+  AttentionOptions options = {};
+  AttentionPacking packing = {};  // with it shape is that of all rows together, and lse (num_heads, rows)
+  AttentionBiasGradient grad_bias = {};
+  bool deterministic = false;  // grad_q is summed in the order of keys; only the kernels with options can
 };
 
 // Sizes of 0 are for the caller to handle. grad_q is summed in an order that varies between runs; grad_k and
@@ -70,5 +87,15 @@ struct AttentionBackward {
 int64_t attention_backward_sm90_workspace(const AttentionShape& shape);
 bool attention_backward_sm90_supports(const AttentionBackward& args);
 cudaError_t attention_backward_sm90(const AttentionBackward& args, cudaStream_t stream);
+
+// The same with options, any scale, deterministic, and as for the forward packing and dims up to 256;
+// args.workspace may be null for the first. A bias's gradient where it broadcasts is summed in an order that
+// varies, asked or not.
+int64_t attention_backward_options_workspace(const AttentionBackward& args);
+bool attention_backward_options_supports(const AttentionBackward& args);
+cudaError_t attention_backward_options(const AttentionBackward& args, cudaStream_t stream);
+// Rows of a tile of keys, and queries of a block, for AttentionPacking.
+int attention_backward_rows(const AttentionShape& shape);
+int attention_backward_queries(const AttentionShape& shape);
 
 }  // namespace zeta::cuda

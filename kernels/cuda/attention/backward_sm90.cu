@@ -1,3 +1,5 @@
+#include "kernels/cuda/attention/backward_sm90.cuh"
+
 #include "kernels/cuda/attention/backward_rows.cuh"
 #include "kernels/cuda/attention/operands.h"
 

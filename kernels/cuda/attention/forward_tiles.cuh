@@ -22,12 +22,12 @@ struct ForwardParams {
   float* lse;
 };
 
-template <int kHeadDim_, int kValueDim_, int kGroups_, bool kCausal_, typename T_>
+template <int kHeadDim_, int kValueDim_, int kGroups_, bool kCausal_, typename T_, int kKeys_ = 128>
 struct ForwardTraits {
   using T = T_;
   static constexpr int kHeadDim = kHeadDim_, kValueDim = kValueDim_;  // multiples of 64
   static constexpr int kGroups = kGroups_, kRows = 64 * kGroups;
-  static constexpr int kKeys = 128;  // a tile's
+  static constexpr int kKeys = kKeys_;  // a tile's
   static constexpr bool kCausal = kCausal_;
   static constexpr int kThreads = 128 * (kGroups + 1);
   static constexpr int kQueryBytes = kRows * kHeadDim * 2, kKeyBytes = kKeys * kHeadDim * 2,

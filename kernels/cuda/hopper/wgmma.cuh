@@ -72,6 +72,7 @@ __device__ inline uint64_t slab_descriptor(const void* slab) {
 #define ZETA_D16(d) ZETA_F16(d, 0)
 #define ZETA_D32(d) ZETA_F32(d)
 #define ZETA_D64(d) ZETA_F64(d)
+#define ZETA_D128(d) ZETA_F64(d), ZETA_F16(d, 64), ZETA_F16(d, 80), ZETA_F16(d, 96), ZETA_F16(d, 112)
 #define ZETA_I4(d, i) "+r"(d[i]), "+r"(d[i + 1]), "+r"(d[i + 2]), "+r"(d[i + 3])
 #define ZETA_I16(d, i) ZETA_I4(d, i), ZETA_I4(d, i + 4), ZETA_I4(d, i + 8), ZETA_I4(d, i + 12)
 #define ZETA_I32(d) ZETA_I16(d, 0), ZETA_I16(d, 16)
@@ -79,6 +80,7 @@ __device__ inline uint64_t slab_descriptor(const void* slab) {
 #define ZETA_R16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define ZETA_R32 ZETA_R16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define ZETA_R64 ZETA_R32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define ZETA_R128 ZETA_R64 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 
 #define ZETA_WGMMA_SS(TYPE, N, R, A, B, P, TA, TB)                                                           \
   asm volatile("{.reg .pred p; setp.ne.b32 p, %" #P ", 0;\n"                                                 \
@@ -119,10 +121,12 @@ ZETA_WGMMA_INT8(128, 64, ZETA_I64(d), 65, 66, 67, 68, 69)
 ZETA_WGMMA(32, 16, 17, 18, 19, 20, 21, 22)
 ZETA_WGMMA(64, 32, 33, 34, 35, 36, 37, 38)
 ZETA_WGMMA(128, 64, 65, 66, 67, 68, 69, 70)
+ZETA_WGMMA(256, 128, 129, 130, 131, 132, 133, 134)
 #undef ZETA_WGMMA_INT8
 #undef ZETA_WGMMA
 #undef ZETA_WGMMA_RS
 #undef ZETA_WGMMA_SS
+#undef ZETA_R128
 #undef ZETA_R64
 #undef ZETA_R32
 #undef ZETA_R16
@@ -130,6 +134,7 @@ ZETA_WGMMA(128, 64, 65, 66, 67, 68, 69, 70)
 #undef ZETA_I32
 #undef ZETA_I16
 #undef ZETA_I4
+#undef ZETA_D128
 #undef ZETA_D64
 #undef ZETA_D32
 #undef ZETA_D16

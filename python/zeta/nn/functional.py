@@ -173,6 +173,7 @@ def paged_attention(
     rotary_cos: Tensor | None = None, rotary_sin: Tensor | None = None, rotary_interleaved: bool = False,
     softmax_scale: float | None = None, causal: bool = True, window: tuple[int, int] = (-1, -1),
     softcap: float = 0.0, alibi_slopes: Tensor | None = None, sinks: Tensor | None = None,
+    k_descale: Tensor | None = None, v_descale: Tensor | None = None, validate: bool = True,
     return_lse: Literal[False] = False,
 ) -> Tensor: ...  # fmt: skip
 @overload
@@ -182,6 +183,7 @@ def paged_attention(
     rotary_cos: Tensor | None = None, rotary_sin: Tensor | None = None, rotary_interleaved: bool = False,
     softmax_scale: float | None = None, causal: bool = True, window: tuple[int, int] = (-1, -1),
     softcap: float = 0.0, alibi_slopes: Tensor | None = None, sinks: Tensor | None = None,
+    k_descale: Tensor | None = None, v_descale: Tensor | None = None, validate: bool = True,
     return_lse: Literal[True],
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def paged_attention(
@@ -203,6 +205,9 @@ def paged_attention(
     softcap: float = 0.0,
     alibi_slopes: Tensor | None = None,
     sinks: Tensor | None = None,
+    k_descale: Tensor | None = None,
+    v_descale: Tensor | None = None,
+    validate: bool = True,
     return_lse: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Attention to keys and values in pages of a shared cache: decoding, and prefill in chunks.
@@ -214,9 +219,11 @@ def paged_attention(
         - block_table: `(batch, max_pages)`; seq_lens: `(batch)`; cu_seqlens_q: `(batch + 1)`
         - k, v: as q, with `num_kv_heads` (and `value_dim`)
         - rotary_cos, rotary_sin: `(positions, rotary_dim / 2)`
+        - k_descale, v_descale: broadcastable to `(batch, num_kv_heads)`
         - output: as q with `value_dim`, and lse `(batch, num_heads, seq_q)` or `(num_heads, total_q)`
 
     Args:
+        k_cache, v_cache: of q's dtype, or both float8_e4m3fn.
         block_table: int32; key `j` of sequence `b` is row `j % page_size` of page `block_table[b, j // page_size]`.
         seq_lens: int32; how many keys the cache holds of each sequence before this call.
         k, v: written behind them in place. A page that is written must belong to one sequence; pages may be shared
@@ -225,6 +232,11 @@ def paged_attention(
         rotary_cos, rotary_sin: where given, q and k are rotated by their position: halves of the first
             `rotary_dim` dimensions as pairs, or neighbours with rotary_interleaved.
         causal: the last query stands at the last key, new ones included.
+        k_descale, v_descale: float32, for a float8 cache: numbers read are multiplied by them, numbers written
+            divided and clamped to ±448. 1 where None.
+        validate: on a GPU, wait for it to check block_table, seq_lens, cu_seqlens_q and positions. Without, and
+            always while a CUDA graph is captured, a sequence that they lead out of the cache gives NaN; nothing
+            outside is read or written. On the CPU they are always checked.
         The others: as in `flash_attention`; alibi_slopes may be `(batch, num_heads)` for packed q too.
 
     Raises:
@@ -235,7 +247,8 @@ def paged_attention(
         softmax_scale = max(q.shape[-1], 1) ** -0.5
     out, lse = torch.ops.zeta.paged_attention.default(
         q, k_cache, v_cache, block_table, seq_lens, k, v, cu_seqlens_q, rotary_cos, rotary_sin, rotary_interleaved,
-        softmax_scale, causal, *window, softcap, alibi_slopes, sinks,
+        softmax_scale, causal, *window, softcap, alibi_slopes, sinks, k_descale,
+        v_descale, validate,
     )  # fmt: skip
     return (out, lse) if return_lse else out
 

@@ -1,8 +1,9 @@
-"""The flash_attention ops on a GPU: the sizes at which tiles and turns of Hopper's kernels change, and determinism."""
+"""The flash_attention ops on a GPU, by each set of kernels: the sizes at which tiles change, and determinism."""
 
 import pytest
 import torch
-from test_flash_attention_op import Case, bounds, formula
+from attention_formula import attention
+from test_flash_attention_op import Case, bounds
 
 from zeta.nn.functional import flash_attention
 
@@ -25,8 +26,27 @@ CASES = {
 }
 
 
+# What the kernels for Ampere do besides: rows of a tile are 64 or 128, keys of one 32, 64 or 128.
+AMPERE_CASES = {
+    "wide heads": Case(causal=True, seq_q=300, seq_k=277, kv_heads=2, head_dim=256, value_dim=256),
+    "a key beyond a tile of wide heads": Case(seq_q=129, seq_k=65, kv_heads=1, head_dim=136, value_dim=200),
+    "rows of a few bytes": Case(causal=True, seq_q=77, seq_k=141, kv_heads=2, head_dim=20, value_dim=5),
+}
+WINDOWS = [(70, 0), (0, 33), (130, 64), (-1, 5)]
+
+
 def on_hopper() -> bool:
     return torch.cuda.get_device_capability() == (9, 0)
+
+
+@pytest.fixture(params=["sm_80", "sm_90"])
+def isa(request, monkeypatch) -> str:
+    if request.param == "sm_90" and not on_hopper():
+        pytest.skip("no Hopper GPU")
+    if torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip("no Ampere GPU")
+    monkeypatch.setenv("ZETA_CUDA_ISA", request.param)
+    return request.param
 
 
 def gradients(case, dtype, **options):
@@ -40,23 +60,96 @@ def kernels(run) -> set[str]:
         run()
         torch.cuda.synchronize()
     names = [event.key for event in profile.key_averages()]
-    return {kernel for kernel in ("forward_kernel", "backward_kernel") if any(kernel in n for n in names)}
+    ours = (a + b for a in ("ampere::ampere_", "cuda::") for b in ("forward_kernel", "backward_kernel"))
+    return {kernel for kernel in ours if any(kernel in n for n in names)}
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_matches_formula(case, dtype):
+AMPERE = {"ampere::ampere_forward_kernel", "ampere::ampere_backward_kernel"}
+HOPPER = {"cuda::forward_kernel", "cuda::backward_kernel"}
+
+
+def check(case, dtype, **options):
+    """Out, lse and gradients against float64."""
     q, k, v, grad_out, mask = case.tensors(dtype, device="cuda")
-    out, lse = flash_attention(q, k, v, causal=case.causal, return_lse=True)
+    out, lse = flash_attention(q, k, v, causal=case.causal, return_lse=True, **options)
     got = [out, *torch.autograd.grad(out, (q, k, v), grad_out)]
     exact = [t.detach().cpu().double().requires_grad_() for t in (q, k, v)]
-    want_out, want_lse, p = formula(*exact, mask, case.causal)
+    want_out, want_lse, p = attention(*exact, mask=mask, causal=case.causal, **options)
     want = [want_out, *torch.autograd.grad(want_out, exact, grad_out.cpu().double())]
     torch.testing.assert_close(
         lse.cpu().double(), want_lse, rtol=1e-6, atol=bounds(case, torch.float32, p)[0]
     )
-    for mine, plain, bound in zip(got, want, bounds(case, dtype, p, "cuda"), strict=True):
-        torch.testing.assert_close(mine.cpu().double(), plain, rtol=torch.finfo(dtype).eps, atol=bound)
+    for name, mine, plain, bound in zip(
+        ["out", "q", "k", "v"], got, want, bounds(case, dtype, p, "cuda"), strict=True
+    ):
+        torch.testing.assert_close(
+            mine.cpu().double(),
+            plain,
+            rtol=torch.finfo(dtype).eps,
+            atol=bound,
+            msg=lambda m, name=name: f"{name}: {m}",
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_matches_formula(case, dtype, isa):
+    check(case, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("case", AMPERE_CASES.values(), ids=AMPERE_CASES)
+def test_ampere_does_every_head_dim(case, dtype, monkeypatch):
+    monkeypatch.setenv("ZETA_CUDA_ISA", "sm_80")
+    assert kernels(lambda: check(case, dtype)) == AMPERE
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+@pytest.mark.parametrize("sizes", [(300, 437), (437, 130)], ids=str)
+@pytest.mark.parametrize("head_dim", [64, 128, 256])
+def test_ampere_does_windows(window, sizes, head_dim, monkeypatch):
+    monkeypatch.setenv("ZETA_CUDA_ISA", "sm_80")
+    case = Case(seq_q=sizes[0], seq_k=sizes[1], kv_heads=2, head_dim=head_dim, value_dim=head_dim)
+    assert kernels(lambda: check(case, torch.bfloat16, window=window)) == AMPERE
+
+
+def test_ampere_follows_scores_that_keep_rising(monkeypatch):
+    """From tile to tile, by more and by less than what a rescaling waits for."""
+    monkeypatch.setenv("ZETA_CUDA_ISA", "sm_80")
+    for dtype, step in [(torch.bfloat16, 0.5), (torch.float16, 4.0)]:
+        seq = 1024
+        q = torch.ones(1, seq, 1, 64, dtype=dtype, device="cuda")
+        k = (
+            (torch.arange(seq, 0, -1, device="cuda") // 64 * step)
+            .to(dtype)[None, :, None, None]
+            .expand(q.shape)
+        )
+        v = torch.rand(1, seq, 1, 64, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+        v = (v * 2 - 1).to("cuda", dtype)
+        out, lse = flash_attention(q, k, v, softmax_scale=1 / 64, return_lse=True)
+        want, want_lse, _ = attention(q, k, v, softmax_scale=1 / 64)
+        # Every score is a number that is exact in fp32; the largest is step · 16.
+        torch.testing.assert_close(lse.cpu().double(), want_lse, rtol=1e-6, atol=1e-6)
+        store = torch.finfo(dtype).eps / 2  # of probabilities, and of out, at most 1
+        torch.testing.assert_close(out.cpu().double(), want, rtol=0, atol=2 * store + (seq + 64) * 2**-24)
+
+
+def test_another_isa_is_refused_by_name(monkeypatch):
+    monkeypatch.setenv("ZETA_CUDA_ISA", "sm_70")
+    q = torch.zeros(1, 4, 1, 64, dtype=torch.bfloat16, device="cuda")
+    with pytest.raises(ValueError, match="ZETA_CUDA_ISA=sm_70: expected sm_80 or sm_90"):
+        flash_attention(q, q, q)
+
+
+def test_ampere_leaves_to_torch_what_it_does_not_compute(monkeypatch):
+    monkeypatch.setenv("ZETA_CUDA_ISA", "sm_80")
+    for case, dtype, options in [
+        (Case(causal=True), torch.float32, {}),
+        (Case(causal=True), torch.bfloat16, {"softcap": 5.0}),
+        (Case(causal=True), torch.bfloat16, {"softmax_scale": -0.25}),
+        (Case(mask="--qk"), torch.bfloat16, {}),
+    ]:
+        assert not kernels(lambda c=case, d=dtype, o=options: gradients(c, d, **o)), (case, dtype, options)
 
 
 @pytest.mark.parametrize("step", [0.005, -0.005, 0.08, -0.08, 2.0])
@@ -81,20 +174,19 @@ def test_hopper_runs_our_kernels_where_they_compute_what_is_asked_for():
     if not on_hopper():
         pytest.skip("no Hopper GPU")
     plain = Case(causal=True, kv_heads=2)
-    assert kernels(lambda: gradients(plain, torch.bfloat16)) == {"forward_kernel", "backward_kernel"}
-    for case, dtype, options in [
-        (plain, torch.float32, {}),
-        (plain, torch.bfloat16, {"softcap": 5.0}),
-        (plain, torch.bfloat16, {"softmax_scale": -0.25}),
-        (Case(head_dim=20, value_dim=20), torch.bfloat16, {}),
-        (Case(head_dim=136, value_dim=136), torch.bfloat16, {}),
-        (Case(mask="--qk"), torch.bfloat16, {}),
+    assert kernels(lambda: gradients(plain, torch.bfloat16)) == HOPPER
+    assert not kernels(lambda: gradients(plain, torch.float32))
+    # What these do not compute, other kernels of ours do: test_flash_attention_cuda_options.
+    for case, options in [
+        (plain, {"softcap": 5.0}),
+        (plain, {"softmax_scale": -0.25}),
+        (Case(mask="--qk"), {}),
     ]:
-        assert not kernels(lambda c=case, d=dtype, o=options: gradients(c, d, **o)), (case, dtype, options)
+        assert not kernels(lambda c=case, o=options: gradients(c, torch.bfloat16, **o)), (case, options)
 
 
 @pytest.mark.parametrize("everywhere", [False, True])
-def test_gradients_are_the_same_each_time_where_asked_for(everywhere):
+def test_gradients_are_the_same_each_time_where_asked_for(everywhere, isa):
     """All 32 blocks of keys add to the same dQ, and begin together: not asked, their order shows in a few runs."""
     case = Case(seq_q=4096, seq_k=4096, kv_heads=1, head_dim=64, value_dim=64)
     options = {} if everywhere else {"deterministic": True}

@@ -47,6 +47,19 @@ class Cache:
     def arguments(self):
         return self.k, self.v, self.table, self.seq_lens
 
+    def to_float8(self, k_descale, v_descale):
+        """Round what it holds to e4m3; descales are (kv_heads)."""
+        for pages, rows, descale in (("k", "keys", k_descale), ("v", "values", v_descale)):
+            device = getattr(self, pages).device
+            setattr(self, pages, codes(getattr(self, pages), descale.to(device)))
+            exact = [codes(t, descale).double() * descale.double()[:, None] for t in getattr(self, rows)]
+            setattr(self, rows, exact)
+
+
+def codes(t, descale):
+    """What a float8 cache stores of (…, kv_heads, dim)."""
+    return (t.float() / descale[:, None]).clamp(-448, 448).to(torch.float8_e4m3fn)
+
 
 def side_by_side(cache, b, k=None, v=None):
     new = [] if k is None else [k.cpu()], [] if v is None else [v.cpu()]
@@ -119,6 +132,49 @@ def test_rotates_by_position(interleaved, dtype, device):
         torch.testing.assert_close(
             out[b].cpu().double(), want[0], rtol=0, atol=bound(dtype, 50) + 8 * torch.finfo(dtype).eps
         )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("seq_q, group", [(1, 1), (1, 9), (5, 2)])
+@pytest.mark.parametrize("dims", [(16, 32), (80, 64)])
+def test_float8_cache(seq_q, group, dims, dtype, device):
+    cache = Cache([0, 3, 131], 16, new=seq_q, dtype=dtype, device=device, dims=dims)
+    # Keys of up to 500 units of their scale: those that are too large for e4m3 are clamped.
+    descales = [torch.tensor([0.002, 0.01]), torch.tensor([0.25, 0.003])]
+    cache.to_float8(*descales)
+    q = cache.draw(3, seq_q, cache.kv_heads * group, dims[0]).to(device)
+    k, v = (cache.draw(3, seq_q, cache.kv_heads, dim).to(device) for dim in dims)
+    on_device = dict(zip(("k_descale", "v_descale"), (t.to(device) for t in descales), strict=True))
+    out, lse = paged_attention(q, *cache.arguments(), k=k, v=v, return_lse=True, **on_device)
+    assert out.dtype == dtype
+    for b in range(3):
+        new = [codes(t[b].cpu(), descale) for t, descale in zip((k, v), descales, strict=True)]
+        exact = [t.double() * descale.double()[:, None] for t, descale in zip(new, descales, strict=True)]
+        keys, values = side_by_side(cache, b, *exact)
+        want, want_lse, _ = attention(q[b : b + 1], keys, values, causal=True)
+        # Scores are below dims[0]^½, by sums of dims[0] products; the rest as in bound().
+        score = (dims[0] + 3) * dims[0] ** 0.5 * EPSILON
+        atol = torch.finfo(dtype).eps + 2 * score + (keys.shape[1] + 8) * EPSILON
+        torch.testing.assert_close(out[b].cpu().double(), want[0], rtol=0, atol=atol)
+        torch.testing.assert_close(lse[b].cpu().double(), want_lse[0], rtol=1e-6, atol=atol)
+        first = cache.lengths[b]
+        for i in range(seq_q):
+            page, row = cache.table[b, (first + i) // 16], (first + i) % 16
+            assert torch.equal(cache.k[page, row].cpu().float(), new[0][i].float())
+            assert torch.equal(cache.v[page, row].cpu().float(), new[1][i].float())
+
+
+def test_descales_broadcast_to_sequences_and_heads():
+    cache = Cache([30, 40], 16, new=1, dtype=torch.float32)
+    cache.to_float8(torch.ones(2), torch.ones(2))
+    q, k, v = (cache.draw(2, 1, heads, dim) for heads, dim in ((4, 16), (2, 16), (2, 24)))
+    each = torch.rand(2, 2, generator=cache.generator) + 0.5
+    kept = [t.clone() for t in cache.arguments()]
+    want = paged_attention(q, *cache.arguments(), k=k, v=v, k_descale=torch.full((2, 2), 0.5), v_descale=each)
+    pages = cache.k.view(torch.uint8).clone()
+    got = paged_attention(q, *kept, k=k, v=v, k_descale=torch.tensor(0.5), v_descale=each)
+    assert torch.equal(got, want)
+    assert torch.equal(kept[0].view(torch.uint8), pages)
 
 
 OPTIONS = {
@@ -213,6 +269,10 @@ def test_backward_and_vmap_are_refused_by_name():
         torch.vmap(lambda q: paged_attention(q, *cache.arguments()))(q[None])
 
 
+def to_float8(a):
+    return {name: a[name].to(torch.float8_e4m3fn) for name in ("k_cache", "v_cache")}
+
+
 BAD = {
     "page": (lambda a: a["block_table"].__setitem__((1, 1), 77), ValueError, r"< num_pages = 7, got 77 at \[1, 1\]"),
     "negative page": (lambda a: a["block_table"].__setitem__((0, 0), -1), ValueError, r"got -1 at \[0, 0\]"),
@@ -226,6 +286,14 @@ BAD = {
     "cache strides": (lambda a: a.update(v_cache=a["v_cache"][..., ::2]), ValueError, "v_cache with a contiguous last"),
     "head_dim": (lambda a: a.update(q=a["q"][..., 1:]), ValueError, "k_cache of q's head_dim 15, got 16"),
     "rank": (lambda a: a.update(q=a["q"][0]), ValueError, r"q of shape \(batch, seq_q, num_heads, head_dim\), got \[1"),
+    "descale without float8": (lambda a: a.update(k_descale=torch.ones(2)), ValueError,
+                               "k_descale only with a cache of Float8_e4m3fn, got Float"),
+    "descale shape": (lambda a: a.update(to_float8(a), v_descale=torch.ones(3)), ValueError,
+                      r"v_descale that broadcasts to \(batch, num_kv_heads\) = \[2, 2\], got \[3\]"),
+    "descale dtype": (lambda a: a.update(to_float8(a), k_descale=torch.ones(2).double()), TypeError,
+                      "k_descale of Float, got Double"),
+    "one float8 cache": (lambda a: a.update(k_cache=to_float8(a)["k_cache"]), TypeError,
+                         "v_cache of Float8_e4m3fn, got Float"),
     "angles": (lambda a: a.update(rotary_cos=torch.ones(20, 8), rotary_sin=torch.ones(20, 8)), ValueError,
                "positions within rotary_cos, of 20, got 40 to 41 of sequence 1"),
 }  # fmt: skip

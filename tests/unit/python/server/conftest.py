@@ -18,6 +18,7 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     def start(*arguments: str | Path, http_port: int = 0) -> Server:
         log = tmp_path / f"server-{len(servers)}.log"
         command = [program(), "--http-address", "127.0.0.1", "--http-port", http_port, "--metrics-port", 0]
+        command += ["--grpc-port", 0]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [str(word) for word in [*command, *arguments]], stdout=output, stderr=output
@@ -39,6 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         write_model(folder / "models", name, settings)
     log = folder / "server.log"
     command = [program(), "--model-repository", folder / "models", "--http-address", "127.0.0.1"]
+    command += ["--allow-client-shm", "true", "--grpc-port", "0"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*map(str, command), "--http-port", "0", "--metrics-port", "0"], stdout=output, stderr=output

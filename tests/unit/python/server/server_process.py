@@ -63,14 +63,18 @@ class Server:
         self.ports = {service: int(port) for service, port in found}
         exited = self.process.poll()
         assert exited is None, f"exited with {exited}:\n{self.log}"
-        return {"http", "metrics"} <= self.ports.keys()
+        return {"http", "metrics", "grpc"} <= self.ports.keys()
 
     def wait_live(self) -> None:
-        self.wait_until(self._listening, "both ports are listening")
+        self.wait_until(self._listening, "all ports are listening")
 
     def wait_ready(self) -> None:
         self.wait_live()
         self.wait_until(lambda: httpx.get(self.url + "/v2/health/ready").status_code == 200, "ready")
+
+    @property
+    def grpc_url(self) -> str:
+        return f"127.0.0.1:{self.ports['grpc']}"
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics, `name{labels}` to value."""
@@ -90,6 +94,7 @@ MODELS: dict[str, dict[str, object]] = {
     "integers": {"kind": "identity", "datatype": "INT8"},
     "strings": {"kind": "identity", "datatype": "BYTES"},
     "halves": {"kind": "identity", "datatype": "FP16"},
+    "brains": {"kind": "identity", "datatype": "BF16"},
     "repeat": {"kind": "repeat", "times": 3},
     "many": {"kind": "repeat", "times": 20_000, "datatype": "BYTES"},
     "text": {"kind": "text", "context": 64},

@@ -170,18 +170,6 @@ ERRORS: list[tuple[str, object, int, str]] = [
         400,
         "unexpected inference output 'X' for model 'identity'",
     ),
-    (
-        "identity",
-        {"inputs": [GOOD], "outputs": [{"name": "OUTPUT0", "parameters": {"classification": 1}}]},
-        400,
-        "output 'OUTPUT0': parameter 'classification' is not supported",
-    ),
-    (
-        "identity",
-        {"inputs": [GOOD], "parameters": {"sequence_id": 1}},
-        400,
-        "parameter 'sequence_id' is not supported",
-    ),
 ]
 
 

@@ -119,7 +119,17 @@ def test_closed_standard_streams_are_not_given_to_connections(repository: Path, 
     write_model(repository, "text", {"kind": "text"})
     log = tmp_path / "log"
     closed = 'exec "$0" "$@" <&- >&- 2>&-'
-    command = [program(), "--model-repository", repository, "--http-port", "0", "--metrics-port", "0"]
+    command = [
+        program(),
+        "--model-repository",
+        repository,
+        "--http-port",
+        "0",
+        "--metrics-port",
+        "0",
+        "--grpc-port",
+        "0",
+    ]
     process = subprocess.Popen(["bash", "-c", closed, *map(str, command), "--log-file", str(log)])
     try:
         server = Server(process, log)
