@@ -23,9 +23,10 @@ class Cursor {
 
   size_t left() const { return left_; }
 
-  std::optional<uint64_t> varint() {
+  // Of at most `most` bytes: for tags and sizes protobuf takes no more than five.
+  std::optional<uint64_t> varint(int most = 10) {
     uint64_t value = 0;
-    for (int shift = 0; shift < 64 && left_ != 0; shift += 7) {
+    for (int shift = 0; shift < 7 * most && left_ != 0; shift += 7) {
       const auto byte = std::to_integer<uint64_t>(pieces_[piece_].data[offset_]);
       advance(1);
       value |= (byte & 0x7F) << shift;
@@ -108,7 +109,7 @@ absl::StatusOr<SplitMessage> split_message(std::span<const serving::Buffer> piec
   SplitMessage split;
   Cursor cursor(pieces);
   while (cursor.left() != 0) {
-    const auto tag = cursor.varint();
+    const auto tag = cursor.varint(5);
     if (!tag || *tag > UINT32_MAX || *tag >> 3 == 0) return damaged();
     const auto wire_type = static_cast<uint32_t>(*tag & 7);
     const bool raw = *tag >> 3 == field && wire_type == kLengthDelimited;
@@ -117,7 +118,7 @@ absl::StatusOr<SplitMessage> split_message(std::span<const serving::Buffer> piec
       if (!copy_scalar(wire_type, cursor, split.head)) return damaged();
       continue;
     }
-    const auto size = cursor.varint();
+    const auto size = cursor.varint(5);
     if (!size || *size > cursor.left()) return damaged();
     if (raw) {
       split.raw.push_back(cursor.take(*size));

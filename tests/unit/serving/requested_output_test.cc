@@ -22,7 +22,8 @@ std::vector<std::string> classes(const Tensor& tensor, int64_t count, bool batch
   const auto classified = classify(tensor, count, batched);
   EXPECT_TRUE(classified.ok()) << classified.status();
   std::vector<std::string> texts;
-  for (const std::string_view text : *bytes_elements(*classified)) texts.emplace_back(text);
+  const auto elements = bytes_elements(*classified);
+  for (const std::string_view text : *elements) texts.emplace_back(text);
   return texts;
 }
 
