@@ -51,6 +51,10 @@ void Statistics::request_ended(const absl::Status& status, Clock::time_point sta
   ++totals_.inference_count;
   ++totals_.execution_count;
   totals_.last_inference_ms = milliseconds_since_1970();
+  // Nothing waited or was gathered, but perf_analyzer knows a version in use by its queue's count.
+  for (DurationTotal* none : {&totals_.queue, &totals_.compute_input, &totals_.compute_output})
+    none->add(std::chrono::nanoseconds(0));
+  totals_.compute_infer.add(elapsed);
 }
 
 void Statistics::execution(int64_t size, const std::vector<std::chrono::nanoseconds>& queued,

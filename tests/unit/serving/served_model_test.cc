@@ -66,6 +66,16 @@ TEST(ServedModel, NothingFollowsTheEnd) {
   EXPECT_EQ(run.model.statistics().success.count, 0u);
 }
 
+TEST(ServedModel, CountsEveryPhaseOfARequestThatNothingSchedules) {
+  const Outcome run([](ResponseSink& sink) { sink.send(response(absl::OkStatus(), true)); });
+  const StatisticsSnapshot s = run.model.statistics();
+  EXPECT_EQ((std::vector<uint64_t>{s.queue.count, s.compute_input.count, s.compute_infer.count,
+                                   s.compute_output.count}),
+            (std::vector<uint64_t>{1, 1, 1, 1}));
+  EXPECT_EQ(s.queue.ns, 0u);
+  EXPECT_EQ(s.compute_infer.ns, s.success.ns);
+}
+
 TEST(ServedModel, AnUnfitRequestDoesNotReachTheModel) {
   InferRequest request;
   request.requested_outputs = {"none"};
