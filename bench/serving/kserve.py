@@ -135,8 +135,6 @@ def measure(
             analyzer,
             "-m",
             "identity",
-            "-x",
-            1,
             "-u",
             f"127.0.0.1:{port}",
             "-i",
