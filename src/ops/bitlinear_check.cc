@@ -40,6 +40,8 @@ void check_codes(const Tensor& x, const Tensor& x_scale, Precision precision) {
   TORCH_CHECK(codes.has_value(), "expected no x_scale: this precision does not quantise activations");
   TORCH_CHECK(x.scalar_type() == *codes, "expected x of ", *codes, ", as it comes with x_scale, got ",
               x.scalar_type());
+  TORCH_CHECK(x_scale.device() == x.device(), "expected x_scale on ", x.device(), " as x, got ",
+              x_scale.device());
   TORCH_CHECK(x_scale.scalar_type() == at::kFloat, "expected x_scale of Float, got ", x_scale.scalar_type());
   TORCH_SYM_CHECK((x_scale.sym_numel() * x.sym_size(-1)).sym_eq(x.sym_numel()),
                   "expected x_scale with one value a token of x ", x.sym_sizes(), ", got ",
@@ -64,6 +66,8 @@ Precision check_bitlinear_backward(const Tensor& grad_out, const Tensor& x, cons
   } else {
     check_layer(x, x.scalar_type(), weight, {}, precision, group_size);
   }
+  TORCH_CHECK(grad_out.device() == x.device(), "expected grad_out on ", x.device(), " as x, got ",
+              grad_out.device());
   const auto expected = linear_output_sizes(x, weight.sym_size(0));
   TORCH_CHECK(grad_out.dim() == x.dim() && (x_scale || grad_out.scalar_type() == x.scalar_type()),
               "expected grad_out of ", x.scalar_type(), " and ", x.dim(), " dimensions, as x, got ",

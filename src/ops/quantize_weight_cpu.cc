@@ -28,7 +28,7 @@ Tensor ternary_scale(const Tensor& w) {
 std::tuple<Tensor, Tensor> quantize_cpu(const Tensor& weight, std::string_view name, int64_t group_size) {
   const Precision precision = parse_precision(name);
   check_weight(weight, precision, group_size);
-  if (precision == Precision::kFp8) return quantize_fp8_weight(weight.to(at::kFloat));
+  if (precision == Precision::kFp8) return quantize_fp8_weight(weight.to(at::kFloat).contiguous());
   const Tensor w = weight.contiguous();
   const int64_t columns = w.size(1);
   Tensor codes = at::empty(w.sizes(), w.options().dtype(at::kChar));

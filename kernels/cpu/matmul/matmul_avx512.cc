@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include <algorithm>
+#include <cstring>
 
 #include "kernels/cpu/scratch.h"
 
@@ -12,15 +12,24 @@ namespace zeta::cpu::avx512 {
 namespace {
 
 constexpr int64_t kRows = 12, kColumns = 32, kDepth = 512;
+constexpr int64_t kPanel = 85 * kRows;  // rows of a copied at a time: 2 MiB
+
+int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Columns [k, k + depth) of a: a panel [depth][kRows] for every 12 rows, zeros past the last.
 void pack_left(const MatMul& args, int64_t k, int64_t depth, float* to) {
   for (int64_t m = 0; m < args.m; m += kRows, to += kDepth * kRows) {
-    const int64_t rows = std::min(kRows, args.m - m);
+    const int64_t rows = smaller(kRows, args.m - m);
     const float* from = args.a + m * args.a_row + k * args.a_column;
-    if (rows < kRows) std::fill_n(to, kDepth * kRows, 0.0f);
+    if (rows < kRows) std::memset(to, 0, sizeof(float) * kDepth * kRows);
     if (args.a_row == 1) {
-      for (int64_t j = 0; j < depth; ++j) std::copy_n(from + j * args.a_column, rows, to + j * kRows);
+      for (int64_t j = 0; j < depth; ++j) {
+        const float* column = from + j * args.a_column;
+        if (rows == kRows)  // of a known size, and so without a call
+          std::memcpy(to + j * kRows, column, sizeof(float) * kRows);
+        else
+          std::memcpy(to + j * kRows, column, sizeof(float) * static_cast<size_t>(rows));
+      }
       continue;
     }
     for (int64_t row = 0; row < rows; ++row) {
@@ -73,24 +82,36 @@ void multiply(const float* left, const float* right, int64_t depth, float* c, in
   }
 }
 
+// Columns [begin, end) of c for a of at most kPanel rows.
+void multiply_panel(const MatMul& args, int64_t begin, int64_t end, float* left, float* right) {
+  for (int64_t k = 0; k == 0 || k < args.k; k += kDepth) {
+    const int64_t depth = smaller(kDepth, args.k - k);
+    pack_left(args, k, depth, left);
+    for (int64_t n = begin; n < end; n += kColumns) {
+      const int64_t columns = smaller(kColumns, end - n);
+      const auto present = static_cast<uint32_t>((uint64_t{1} << columns) - 1);
+      const Lanes lanes{static_cast<__mmask16>(present), static_cast<__mmask16>(present >> 16)};
+      pack_right(args, k, depth, n, lanes, right);
+      for (int64_t m = 0; m < args.m; m += kRows) {
+        multiply(left + m * kDepth, right, depth, args.c + m * args.n + n, args.n, smaller(kRows, args.m - m),
+                 lanes, k > 0);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void matmul(const MatMul& args, int64_t begin, int64_t end) {
   if (begin == end || args.m == 0) return;
-  const Scratch<float> left((args.m + kRows - 1) / kRows * kRows * kDepth), right(kDepth * kColumns);
-  for (int64_t k = 0; k == 0 || k < args.k; k += kDepth) {
-    const int64_t depth = std::min(kDepth, args.k - k);
-    pack_left(args, k, depth, left.data);
-    for (int64_t n = begin; n < end; n += kColumns) {
-      const int64_t columns = std::min(kColumns, end - n);
-      const auto present = static_cast<uint32_t>((uint64_t{1} << columns) - 1);
-      const Lanes lanes{static_cast<__mmask16>(present), static_cast<__mmask16>(present >> 16)};
-      pack_right(args, k, depth, n, lanes, right.data);
-      for (int64_t m = 0; m < args.m; m += kRows) {
-        multiply(left.data + m * kDepth, right.data, depth, args.c + m * args.n + n, args.n,
-                 std::min(kRows, args.m - m), lanes, k > 0);
-      }
-    }
+  const int64_t most = smaller(args.m, kPanel);
+  const Scratch<float> left((most + kRows - 1) / kRows * kRows * kDepth), right(kDepth * kColumns);
+  for (int64_t m = 0; m < args.m; m += kPanel) {
+    MatMul panel = args;
+    panel.a += m * args.a_row;
+    panel.c += m * args.n;
+    panel.m = smaller(kPanel, args.m - m);
+    multiply_panel(panel, begin, end, left.data, right.data);
   }
 }
 

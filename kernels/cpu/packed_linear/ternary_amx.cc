@@ -89,8 +89,8 @@ void ternary_linear(const TernaryLinear& args, int64_t begin, int64_t end) {
   const int64_t whole = args.m / kRows * kRows, stride = args.q_stride;
   std::memset(buffers.last.data, 0, static_cast<size_t>(kRows * stride));
   std::memcpy(buffers.last.data, args.q + whole * stride, static_cast<size_t>((args.m - whole) * stride));
-  const TileConfig config;
-  _tile_loadconfig(&config);
+  static constexpr TileConfig kConfig;  // constant, as the intrinsic names only its first bytes as its input
+  _tile_loadconfig(&kConfig);
   for (int64_t r = begin; r < end; r += kTernaryTile) {
     const int64_t packed_rows = end - r < kTernaryTile ? end - r : kTernaryTile;
     const auto lanes = static_cast<__mmask16>((1u << packed_rows) - 1);

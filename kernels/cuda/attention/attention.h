@@ -33,6 +33,9 @@ struct AttentionTensor {
   int64_t head_stride = 0;
 };
 
+// Whether packed sequences run: not before the kernels' present form has been tested on a GPU.
+inline constexpr bool kPackingRuns = false;
+
 struct AttentionForward {
   HalfType type;  // of every AttentionTensor
   AttentionShape shape;

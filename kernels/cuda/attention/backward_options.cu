@@ -119,7 +119,7 @@ int64_t attention_backward_options_workspace(const AttentionBackward& args) {
 bool attention_backward_options_supports(const AttentionBackward& args) {
   const AttentionShape& s = args.shape;
   constexpr int64_t kMost = 65535;  // of a grid's second and third dimension
-  return std::max(s.head_dim, s.value_dim) <= 128 && !args.packing.sequences &&
+  return std::max(s.head_dim, s.value_dim) <= 128 && (kPackingRuns || !args.packing.sequences) &&
          can_pack(args.options.mask, s) && s.num_heads <= kMost && s.batch <= kMost &&
          args.packing.sequence_count <= kMost && s.seq_q + s.seq_k <= kMostPositions / 8 &&
          can_map(query_tensor(args.q, s, s.head_dim)) && can_map(key_tensor(args.k, s, s.head_dim)) &&

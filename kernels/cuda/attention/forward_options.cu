@@ -71,7 +71,7 @@ int64_t attention_forward_options_workspace(const AttentionForward& args) {
 
 bool attention_forward_options_supports(const AttentionForward& args) {
   const AttentionShape& s = args.shape;
-  return std::max(s.head_dim, s.value_dim) <= 128 && !args.packing.sequences &&
+  return std::max(s.head_dim, s.value_dim) <= 128 && (kPackingRuns || !args.packing.sequences) &&
          can_pack(args.options.mask, s) && can_map(query_tensor(args.q, s, s.head_dim)) &&
          can_map(key_tensor(args.k, s, s.head_dim)) && can_map(key_tensor(args.v, s, s.value_dim)) &&
          in_sixteen_bytes(args.out) && s.seq_q + s.seq_k <= kMostPositions &&

@@ -48,6 +48,7 @@ void check(int64_t m, int64_t n, int64_t k, bool transposed, int64_t begin, int6
 TEST(MatMul, IsTheProduct) {
   if (isa() < Isa::kAvx512) GTEST_SKIP() << "this CPU has no AVX-512";
   for (const bool transposed : {false, true}) {
+    for (const int64_t m : {1020, 1021, 2045}) check(m, 33, 513, transposed, 0, 33);  // panels of 1020 rows
     for (const int64_t m : {1, 11, 12, 13, 40}) {
       for (const int64_t n : {1, 15, 16, 17, 32, 65}) {
         for (const int64_t k : {1, 7, 512, 513, 1100}) check(m, n, k, transposed, 0, n);

@@ -65,10 +65,13 @@ def test_non_finite_weight_shows_in_the_scale(precision: str, bad: float, device
     assert not scale.isfinite().all()
 
 
-def test_strided_weight_and_one_with_gradients(device: str) -> None:
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_strided_weight_and_one_with_gradients(precision: str, device: str) -> None:
     weight = normal(64, 8, seed=5, device=device).requires_grad_()
-    codes, scale = quantize_weight(weight.T, "4bit", GROUP)
-    assert torch.equal(codes, quantize_weight(weight.T.contiguous(), "4bit", GROUP)[0])
+    codes, scale = quantize_weight(weight.T, precision, GROUP)
+    plain, _ = quantize_weight(weight.T.contiguous(), precision, GROUP)
+    assert torch.equal(codes.view(torch.int8), plain.view(torch.int8))
+    assert codes.is_contiguous()
     assert not scale.requires_grad
 
 
