@@ -5,7 +5,7 @@
 namespace zeta::server::grpc_api {
 namespace {
 
-std::string_view to_view(grpc::string_ref text) { return {text.data(), text.size()}; }
+std::string_view to_view(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
 }  // namespace
 

@@ -1,7 +1,5 @@
 #include "apps/zeta-server/grpc/response_queue.h"
 
-#include <utility>
-
 namespace zeta::server::grpc_api {
 
 uint64_t ResponseQueue::reserve() {
@@ -9,25 +7,27 @@ uint64_t ResponseQueue::reserve() {
   return next_place_++;
 }
 
-void ResponseQueue::put(uint64_t place, grpc::ByteBuffer message) {
+void ResponseQueue::put(uint64_t place, const grpc::ByteBuffer& message) {
   const auto found = places_.find(place);
   if (found == places_.end()) return;
   bytes_ += message.Length();
-  found->second = std::move(message);
-  while (!places_.empty() && places_.begin()->second) {
-    ready_.push_back(*std::move(places_.begin()->second));
+  found->second = message;
+  while (!places_.empty()) {
+    const std::optional<grpc::ByteBuffer>& first = places_.begin()->second;
+    if (!first) break;
+    ready_.push_back(*first);
     places_.erase(places_.begin());
   }
 }
 
-void ResponseQueue::put(grpc::ByteBuffer message) {
+void ResponseQueue::put(const grpc::ByteBuffer& message) {
   bytes_ += message.Length();
-  ready_.push_back(std::move(message));
+  ready_.push_back(message);
 }
 
 std::optional<grpc::ByteBuffer> ResponseQueue::take() {
   if (ready_.empty()) return std::nullopt;
-  grpc::ByteBuffer message = std::move(ready_.front());
+  grpc::ByteBuffer message = ready_.front();
   ready_.pop_front();
   bytes_ -= message.Length();
   return message;

@@ -15,9 +15,9 @@ class ResponseQueue {
  public:
   // A request that will have one message, whose turn comes after those of all earlier such requests.
   uint64_t reserve();
-  void put(uint64_t place, grpc::ByteBuffer message);
+  void put(uint64_t place, const grpc::ByteBuffer& message);
   // A message without a place: its turn is now.
-  void put(grpc::ByteBuffer message);
+  void put(const grpc::ByteBuffer& message);
 
   // The next message whose turn has come.
   std::optional<grpc::ByteBuffer> take();

@@ -31,7 +31,7 @@ void write_head(const serving::ModelMetadata& model, const ReadRequest& request,
   out.append(",\"parameters\":{").append(parameters, 1).append("}");
 }
 
-absl::Status write_output(serving::DeliveredOutput output, bool binary, WrittenResponse& written) {
+absl::Status write_output(const serving::DeliveredOutput& output, bool binary, WrittenResponse& written) {
   std::string& out = written.json;
   const bool shared = output.request != nullptr && output.request->target;
   if (!binary && !shared) return write_tensor(output.tensor, out);
