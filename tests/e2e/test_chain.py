@@ -108,7 +108,7 @@ def test_greedy_tokens_are_equal_in_training_transformers_and_server(trained, se
     trained_model = training_model(output)
     assert trained_model.config._attn_implementation == "zeta"
     expected = greedy(trained_model, tokenizer)
-    assert len(set(expected)) > 15, f"the model learnt nothing, equal tokens would prove nothing: {expected}"
+    assert len(set(expected)) > 7, f"the model learnt nothing, equal tokens would prove nothing: {expected}"
     with torch.compiler.set_stance(
         "force_eager"
     ):  # transformers would spend a minute compiling ternary layers

@@ -64,7 +64,7 @@ void multiply(const int8_t* q, int64_t stride, const uint8_t* weights, int64_t b
   }
   _tile_stored(0, sums, 64);
   _tile_stored(1, sums + kRows * 16, 64);
-  _tile_stored(2, sums + 16 * 16, 64);
+  _tile_stored(2, sums + kRows * 8, 64);
   _tile_stored(3, sums + (kRows + 16) * 16, 64);
 }
 

@@ -10,7 +10,7 @@ from zeta.train.errors import RankError, TrainError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Trains as the command line says and returns the exit code.
+    """Trains as the command line says and returns the exit code; one of several ranks ends with it at once.
 
     0: finished. 1: a mistake of the caller's, printed as one line on each machine; a defect of ours ends with
     a traceback and 1. 2: a wrong command line. 128 + the number of what stopped it, after saving: SIGTERM 143,
@@ -34,7 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
             sys.stderr.flush()
         os._exit(1)  # Threads that wait for lost ranks would hold up a plain exit.
-    return 0 if stop is None else 128 + stop
+    code = 0 if stop is None else 128 + stop
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # All is saved and closed. Threads of the libraries between ranks can abort a plain exit: a finished
+        # rank was once seen to end with "terminate called without an active exception".
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _lost_a_rank(error: Exception) -> bool:
