@@ -102,14 +102,17 @@ std::string BatchAssembly::compatibility(const InferRequest& request) const {
       text += "-;";
       continue;
     }
-    if (policy_.ragged_inputs.contains(expected.name)) continue;
+    if (policy_.ragged_inputs.contains(expected.name)) {
+      text += "r;";
+      continue;
+    }
     for (size_t i = 1; i < expected.shape.size() && i < given->shape.size(); ++i) {
       if (expected.shape[i] < 0) text += concat(given->shape[i], ",");
     }
     text += ';';
   }
   for (const auto& [name, value] : request.parameters) {
-    if (!is_scheduling_parameter(name)) text += concat(name, "=", to_text(value), ";");
+    if (!is_scheduling_parameter(name)) text += concat(name.size(), ":", name, "=", to_text(value), ";");
   }
   return text;
 }
