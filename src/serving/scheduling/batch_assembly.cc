@@ -238,8 +238,12 @@ absl::Status BatchAssembly::share_out(const Tensor& output, std::span<const Pend
     Tensor share = output;
     share.data.data += offsets[i];
     share.data.size = offsets[i + 1] - offsets[i];
-    if (scattered != nullptr) {
-      share.shape = find_tensor(requests[i].request->inputs, scattered->source)->shape;
+    const Tensor* source =
+        scattered == nullptr ? nullptr : find_tensor(requests[i].request->inputs, scattered->source);
+    if (source != nullptr) {
+      share.shape = source->shape;
+    } else if (scattered != nullptr) {
+      share.shape = {requests[i].batch_size};
     } else {
       share.shape.front() = requests[i].batch_size;
       share.shape = client_shape(output.name, share.shape);

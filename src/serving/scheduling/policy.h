@@ -57,7 +57,7 @@ struct BatchInputRule {
 };
 
 // An output that is shared out by the shapes of `source`, not along dimension 0: each request gets as many
-// elements as its source has, in that shape.
+// elements as its source has, in that shape; one for each item where it did not give the source.
 struct ScatteredOutput {
   std::string target{};
   std::string source{};

@@ -133,6 +133,17 @@ TEST(BatchAssembly, JoinsRaggedInputsFlat) {
   EXPECT_EQ(values_of((*responses)[1].outputs[0]), (std::vector<float>{4, 5}));
 }
 
+TEST(BatchAssembly, SharesOutByItemsWhereTheSourceWasNotGiven) {
+  SchedulingPolicy policy{.max_batch_size = 8};
+  policy.batch_outputs = {{"Y", "O"}};
+  const BatchAssembly assembly(policy, model({-1, 1}, {-1}));
+  const auto requests = requests_of({{1, 1}, {2, 1}});
+  const auto responses = assembly.share_out({floats("Y", {3}, {1, 2, 3})}, requests);
+  ASSERT_TRUE(responses.ok()) << responses.status();
+  EXPECT_EQ((*responses)[1].outputs[0].shape, Shape{2});
+  EXPECT_EQ(values_of((*responses)[1].outputs[0]), (std::vector<float>{2, 3}));
+}
+
 TEST(BatchAssembly, MakesBatchInputsOfEveryKind) {
   using Kind = BatchInputRule::Kind;
   using Values = std::vector<float>;
