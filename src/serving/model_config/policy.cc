@@ -1,5 +1,6 @@
 #include "src/serving/model_config/policy.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "src/serving/model_config/model_files.h"
@@ -12,11 +13,17 @@ namespace {
 using inference::ModelConfig;
 using std::chrono::microseconds;
 
+// The clock counts nanoseconds: what it cannot add to the time is longer than anyone waits, 31 years.
+microseconds to_duration(uint64_t count) {
+  constexpr uint64_t kLongest = 1'000'000'000'000'000;
+  return microseconds(std::min(count, kLongest));
+}
+
 QueuePolicy to_policy(const inference::ModelQueuePolicy& proto) {
   QueuePolicy policy;
   const bool delay = proto.timeout_action() == inference::ModelQueuePolicy::DELAY;
   policy.timeout_action = delay ? QueuePolicy::TimeoutAction::kDelay : QueuePolicy::TimeoutAction::kReject;
-  policy.default_timeout = microseconds(proto.default_timeout_microseconds());
+  policy.default_timeout = to_duration(proto.default_timeout_microseconds());
   policy.allow_timeout_override = proto.allow_timeout_override();
   policy.max_queue_size = proto.max_queue_size();
   return policy;
@@ -26,7 +33,7 @@ DynamicBatching to_batching(const inference::ModelDynamicBatching& proto) {
   DynamicBatching batching;
   batching.preferred_batch_size.assign(proto.preferred_batch_size().begin(),
                                        proto.preferred_batch_size().end());
-  batching.max_queue_delay = microseconds(proto.max_queue_delay_microseconds());
+  batching.max_queue_delay = to_duration(proto.max_queue_delay_microseconds());
   batching.preserve_ordering = proto.preserve_ordering();
   batching.priority_levels = proto.priority_levels();
   batching.default_priority_level = proto.default_priority_level();
@@ -97,17 +104,17 @@ absl::StatusOr<SequenceState> to_state(const inference::ModelSequenceBatching::S
 absl::StatusOr<SequenceBatching> to_batching(const inference::ModelSequenceBatching& proto,
                                              const std::string& folder) {
   SequenceBatching batching;
-  batching.max_sequence_idle = microseconds(proto.max_sequence_idle_microseconds());
+  batching.max_sequence_idle = to_duration(proto.max_sequence_idle_microseconds());
   if (proto.has_oldest()) {
     const auto& oldest = proto.oldest();
     batching.strategy = SequenceBatching::Strategy::kOldest;
     batching.max_candidate_sequences = oldest.max_candidate_sequences();
     batching.preferred_batch_size.assign(oldest.preferred_batch_size().begin(),
                                          oldest.preferred_batch_size().end());
-    batching.max_queue_delay = microseconds(oldest.max_queue_delay_microseconds());
+    batching.max_queue_delay = to_duration(oldest.max_queue_delay_microseconds());
     batching.preserve_ordering = oldest.preserve_ordering();
   } else {
-    batching.max_queue_delay = microseconds(proto.direct().max_queue_delay_microseconds());
+    batching.max_queue_delay = to_duration(proto.direct().max_queue_delay_microseconds());
     batching.minimum_slot_utilization = proto.direct().minimum_slot_utilization();
   }
   for (const auto& input : proto.control_input()) {

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "src/serving/scheduling/pending_request.h"
 #include "src/serving/tensor.h"
 #include "tests/unit/serving/model_config/config_text.h"
 #include "tests/unit/serving/model_folder.h"
@@ -45,6 +46,24 @@ TEST(SchedulingPolicyOf, DynamicBatching) {
   EXPECT_TRUE(batching.default_queue_policy.allow_timeout_override);
   EXPECT_EQ(batching.default_queue_policy.max_queue_size, 9u);
   EXPECT_EQ(batching.priority_queue_policy.at(1).max_queue_size, 5u);
+}
+
+TEST(SchedulingPolicyOf, TimesThatNeverEndDoNotWrapAround) {
+  const std::string most = "18446744073709551615", most_signed = "9223372036854775807";
+  const auto dynamic = policy_of("dynamic_batching { max_queue_delay_microseconds: " + most_signed +
+                                 " default_queue_policy { default_timeout_microseconds: " + most + " } }");
+  const auto oldest = policy_of("sequence_batching { max_sequence_idle_microseconds: " + most_signed +
+                                " oldest { max_queue_delay_microseconds: " + most + " } }");
+  const auto direct =
+      policy_of("sequence_batching { direct { max_queue_delay_microseconds: " + most_signed + " } }");
+  const auto now = SchedulerClock::now();
+  for (const microseconds time :
+       {dynamic.dynamic_batching->max_queue_delay,
+        dynamic.dynamic_batching->default_queue_policy.default_timeout,
+        oldest.sequence_batching->max_sequence_idle, oldest.sequence_batching->max_queue_delay,
+        direct.sequence_batching->max_queue_delay}) {
+    EXPECT_GT(now + time, now + std::chrono::years(1));
+  }
 }
 
 TEST(SchedulingPolicyOf, SequencesAndTheirStates) {
