@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "src/base/concat.h"
+#include "src/serving/data_type.h"
 #include "src/serving/model_config/model_files.h"
 #include "src/serving/model_config/tensor_types.h"
 #include "src/serving/model_config/warmup.h"
+#include "src/serving/scheduling/sequence_tensors.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::serving {
 namespace {
@@ -86,6 +90,20 @@ SequenceControl to_control(const std::string& name, const inference::ModelSequen
   return control;
 }
 
+// That the file holds what the shape says.
+absl::Status check_initial_size(const SequenceState& state) {
+  const Tensor tensor{state.input_name, state.datatype, initial_shape(state, false),
+                      make_buffer(state.initial)};
+  if (state.datatype == DataType::kBytes) return bytes_elements(tensor).status();
+  const auto count = element_count(tensor.shape);
+  if (!count.ok()) return count.status();
+  const size_t expected = static_cast<size_t>(*count) * element_size(state.datatype);
+  if (state.initial.size() == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(concat("initial_state of state '", state.input_name, "' has ",
+                                           state.initial.size(), " bytes of data, expected ", expected,
+                                           " for shape ", shape_text(tensor.shape)));
+}
+
 absl::StatusOr<SequenceState> to_state(const inference::ModelSequenceBatching::State& proto,
                                        const std::string& folder) {
   SequenceState state;
@@ -93,11 +111,14 @@ absl::StatusOr<SequenceState> to_state(const inference::ModelSequenceBatching::S
   state.output_name = proto.output_name();
   state.datatype = to_data_type(proto.data_type());
   state.dims.assign(proto.dims().begin(), proto.dims().end());
-  if (proto.initial_state_size() == 0 || proto.initial_state(0).zero_data()) return state;
+  if (proto.initial_state_size() == 0) return state;
+  state.initial_dims.assign(proto.initial_state(0).dims().begin(), proto.initial_state(0).dims().end());
+  if (proto.initial_state(0).zero_data()) return state;
   if (proto.initial_state(0).data_file().empty()) return state;
   auto bytes = read_model_file(folder + "/initial_state", proto.initial_state(0).data_file());
   if (!bytes.ok()) return bytes.status();
   state.initial = *std::move(bytes);
+  if (absl::Status status = check_initial_size(state); !status.ok()) return status;
   return state;
 }
 

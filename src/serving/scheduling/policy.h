@@ -76,8 +76,9 @@ struct SequenceControl {
 struct SequenceState {
   std::string input_name{}, output_name{};
   DataType datatype = DataType::kFp32;
-  std::vector<int64_t> dims{};  // of one item
-  std::string initial{};        // bytes; empty: zeros
+  std::vector<int64_t> dims{};          // of one item
+  std::string initial{};                // bytes; empty: zeros
+  std::vector<int64_t> initial_dims{};  // where a sequence starts with other dims; empty: `dims`
 };
 
 struct SequenceBatching {

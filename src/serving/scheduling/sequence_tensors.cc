@@ -82,7 +82,8 @@ absl::StatusOr<Tensor> control_tensor(const SequenceControl& control, const Sequ
 std::vector<int64_t> initial_shape(const SequenceState& state, bool has_batch_dimension) {
   std::vector<int64_t> shape;
   if (has_batch_dimension) shape.push_back(1);
-  for (const int64_t dimension : state.dims) shape.push_back(dimension < 0 ? 1 : dimension);
+  const auto& dims = state.initial_dims.empty() ? state.dims : state.initial_dims;
+  for (const int64_t dimension : dims) shape.push_back(dimension < 0 ? 1 : dimension);
   return shape;
 }
 
