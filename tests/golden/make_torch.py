@@ -53,6 +53,19 @@ class Moody(nn.Module):
         return x
 
 
+class Total(nn.Module):
+    """Returns its own buffer, which the next run writes to."""
+
+    total: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.zeros(1, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.total.add_(x)
+
+
 class WithDefault(nn.Module):
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         return x if bias is None else x + bias
@@ -84,6 +97,7 @@ def main() -> None:
         "named": Named(),
         "texts": Texts(),
         "moody": Moody(),
+        "total": Total(),
         "default": WithDefault(),
         "operator": OurOperator(),
     }

@@ -74,7 +74,7 @@ class PackageInstance final : public serving::Instance {
     const c10::IValue value(package_->boxed_run(*std::move(tensors)));
     finish(device_, false);
     result.computed = std::chrono::steady_clock::now();
-    auto outputs = results_.read(value, batch.outputs);
+    auto outputs = results_.read(value, batch.outputs, /*copies=*/false);
     if (settings_.enable_cache_cleaning) finish(device_, true);
     if (!outputs.ok()) return outputs.status();
     result.outputs = *std::move(outputs);

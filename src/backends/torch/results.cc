@@ -26,8 +26,9 @@ std::vector<c10::IValue> elements_of(const c10::IValue& value) {
   return {value};
 }
 
-absl::StatusOr<serving::Tensor> read_one(const serving::TensorMetadata& output, const c10::IValue& value) {
-  if (value.isTensor()) return from_tensor(output.name, value.toTensor());
+absl::StatusOr<serving::Tensor> read_one(const serving::TensorMetadata& output, const c10::IValue& value,
+                                         bool copies) {
+  if (value.isTensor()) return from_tensor(output.name, value.toTensor(), copies);
   const bool empty_list = value.isList() && value.toListRef().empty();
   if (is_strings(value) || (empty_list && output.datatype == serving::DataType::kBytes)) {
     std::vector<std::string> strings;
@@ -52,7 +53,8 @@ absl::StatusOr<Results> Results::match(const std::vector<serving::TensorMetadata
 }
 
 absl::StatusOr<std::vector<serving::Tensor>> Results::read(const c10::IValue& result,
-                                                           const std::vector<std::string>& wanted) const {
+                                                           const std::vector<std::string>& wanted,
+                                                           bool copies) const {
   const bool by_name = result.isGenericDict();
   const std::vector<c10::IValue> elements = by_name ? std::vector<c10::IValue>() : elements_of(result);
   std::vector<serving::Tensor> tensors;
@@ -72,7 +74,7 @@ absl::StatusOr<std::vector<serving::Tensor>> Results::read(const c10::IValue& re
                                         by_name ? result.toGenericDict().size() : elements.size(),
                                         " results, without output '", output.name, "'"));
     }
-    auto tensor = read_one(output, value);
+    auto tensor = read_one(output, value, copies);
     if (!tensor.ok()) return tensor.status();
     if (absl::Status status = check_type(output, *tensor); !status.ok()) return status;
     tensors.push_back(*std::move(tensor));

@@ -20,9 +20,10 @@ class Results {
 
   // A tensor, a list of strings, a tuple or list of these, or a dictionary of them by name. Only what
   // `wanted` names (all where it is empty) is looked at. Internal names the output that is missing or of
-  // another type.
+  // another type. With `copies` no output shares memory with the result.
   absl::StatusOr<std::vector<serving::Tensor>> read(const c10::IValue& result,
-                                                    const std::vector<std::string>& wanted) const;
+                                                    const std::vector<std::string>& wanted,
+                                                    bool copies) const;
 
  private:
   std::vector<serving::TensorMetadata> outputs_;

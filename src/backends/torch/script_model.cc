@@ -2,6 +2,7 @@
 
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -14,11 +15,38 @@
 namespace zeta::torch_backend {
 namespace {
 
+bool holds_tensors(const c10::Type& type) {
+  switch (type.kind()) {
+    case c10::TypeKind::TensorType:
+    case c10::TypeKind::AnyType:
+    case c10::TypeKind::ClassType:
+    case c10::TypeKind::InterfaceType:
+      return true;
+    default:
+      return std::ranges::any_of(type.containedTypes(),
+                                 [](const auto& part) { return holds_tensors(*part); });
+  }
+}
+
+// Whether it has tensors besides its parameters. It may return one of these and write to it in its next run,
+// while the response is still being sent.
+bool is_stateful(const torch::jit::Module& module) {
+  for (const torch::jit::Module& part : module.modules()) {
+    const auto type = part.type();
+    for (size_t i = 0; i < type->numAttributes(); ++i) {
+      const auto attribute = type->getAttribute(i);
+      if (!type->is_parameter(i) && !attribute->is_module() && holds_tensors(*attribute)) return true;
+    }
+  }
+  return false;
+}
+
 class ScriptInstance final : public serving::Instance {
  public:
   ScriptInstance(std::shared_ptr<torch::jit::Module> module, at::Device device, Signature signature,
                  Results results, const Settings& settings)
       : module_(std::move(module)),
+        is_stateful_(is_stateful(*module_)),
         device_(device),
         signature_(std::move(signature)),
         results_(std::move(results)),
@@ -38,7 +66,7 @@ class ScriptInstance final : public serving::Instance {
     const c10::IValue value = module_->forward(*std::move(arguments));
     finish(device_, false);
     result.computed = std::chrono::steady_clock::now();
-    auto outputs = results_.read(value, batch.outputs);
+    auto outputs = results_.read(value, batch.outputs, is_stateful_);
     if (settings_.enable_cache_cleaning) finish(device_, true);
     if (!outputs.ok()) return outputs.status();
     result.outputs = *std::move(outputs);
@@ -46,6 +74,7 @@ class ScriptInstance final : public serving::Instance {
   }
 
   const std::shared_ptr<torch::jit::Module> module_;
+  const bool is_stateful_;
   const at::Device device_;
   const Signature signature_;
   const Results results_;

@@ -104,13 +104,15 @@ absl::StatusOr<std::vector<std::string>> to_strings(const serving::BatchInput& i
   return strings;
 }
 
-absl::StatusOr<serving::Tensor> from_tensor(const std::string& name, const at::Tensor& tensor) {
+absl::StatusOr<serving::Tensor> from_tensor(const std::string& name, const at::Tensor& tensor, bool copies) {
   const auto type = to_data_type(tensor.scalar_type());
   if (!type) {
     return absl::InternalError(concat("output '", name, "' has torch's type ",
                                       c10::toString(tensor.scalar_type()), ", which has no name in KServe"));
   }
-  auto dense = std::make_shared<const at::Tensor>(tensor.detach().to(at::kCPU).contiguous());
+  at::Tensor host = tensor.detach().to(at::kCPU).contiguous();
+  if (copies && host.is_alias_of(tensor)) host = host.clone();
+  auto dense = std::make_shared<const at::Tensor>(std::move(host));
   serving::Buffer data;
   data.data = static_cast<const std::byte*>(dense->const_data_ptr());
   data.size = dense->nbytes();

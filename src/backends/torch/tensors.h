@@ -26,8 +26,8 @@ absl::StatusOr<at::Tensor> to_tensor(const serving::BatchInput& input, const at:
 absl::StatusOr<std::vector<std::string>> to_strings(const serving::BatchInput& input);
 
 // Shares the tensor's memory where that is dense and on the CPU. Internal names an output of a type that has
-// no name on the wire.
-absl::StatusOr<serving::Tensor> from_tensor(const std::string& name, const at::Tensor& tensor);
+// no name on the wire. With `copies` the memory is never shared: the model will write there again.
+absl::StatusOr<serving::Tensor> from_tensor(const std::string& name, const at::Tensor& tensor, bool copies);
 // [n], or [n, 1] where `shape` has two dimensions.
 serving::Tensor from_strings(const std::string& name, const std::vector<std::string>& strings, size_t rank);
 

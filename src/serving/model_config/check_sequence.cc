@@ -1,5 +1,6 @@
 #include "src/serving/model_config/check_sequence.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 
@@ -65,10 +66,40 @@ absl::Status check_control(const ModelConfig& config, const Control& control) {
   }
 }
 
+// Of one sequence's state, at its start: a wrong configuration is not to take all the memory there is.
+constexpr int64_t kMostStateElements = int64_t{1} << 28;
+
+template <class Dims>
+absl::Status check_state_dims(const std::string& which, const Dims& dims) {
+  int64_t count = 1;
+  for (const int64_t dim : dims) {
+    if (dim < 1 && dim != -1) return invalid(which, " must have dims >= 1, or -1 for any, got ", dim);
+    const int64_t size = std::max<int64_t>(dim, 1);
+    if (size > kMostStateElements / count) {
+      return invalid(which, " must have at most ", kMostStateElements, " elements");
+    }
+    count *= size;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_initial_dims(const inference::ModelSequenceBatching::State& state,
+                                const inference::ModelSequenceBatching::InitialState& initial) {
+  const std::string which = concat("'initial_state' of state '", state.input_name(), "'");
+  if (absl::Status status = check_state_dims(which, initial.dims()); !status.ok()) return status;
+  const auto fits = [](int64_t start, int64_t dim) { return start == dim || dim == -1; };
+  if (initial.dims().empty() || std::ranges::equal(initial.dims(), state.dims(), fits)) {
+    return absl::OkStatus();
+  }
+  return invalid(which, " has dims that the state's dims do not allow");
+}
+
 absl::Status check_state(const inference::ModelSequenceBatching::State& state) {
   if (state.data_type() == inference::TYPE_INVALID) {
     return invalid("state '", state.input_name(), "' must specify 'data_type'");
   }
+  const std::string which = concat("state '", state.input_name(), "'");
+  if (absl::Status status = check_state_dims(which, state.dims()); !status.ok()) return status;
   for (const auto& initial : state.initial_state()) {
     if (initial.data_type() != state.data_type()) {
       return invalid("The data type used for 'initial_state' field of state '", state.input_name(),
@@ -78,6 +109,7 @@ absl::Status check_state(const inference::ModelSequenceBatching::State& state) {
       return invalid("Field 'name' must be set when using initial_state for state input '",
                      state.input_name(), "'.");
     }
+    if (absl::Status status = check_initial_dims(state, initial); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

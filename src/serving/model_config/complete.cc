@@ -1,6 +1,7 @@
 #include "src/serving/model_config/complete.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "src/base/concat.h"
 #include "src/serving/data_type.h"
@@ -103,7 +104,9 @@ void add_scheduler_inputs(const ModelConfig& config, std::vector<TensorMetadata>
   }
   for (const auto& input : config.batch_input()) {
     for (const std::string& target : input.target_name()) {
-      tensors.push_back({target, to_data_type(input.data_type()), {-1}});
+      std::vector<int64_t> shape{-1};
+      if (input.kind() == inference::BatchInput::BATCH_ITEM_SHAPE) shape = {-1, -1};
+      tensors.push_back({target, to_data_type(input.data_type()), std::move(shape)});
     }
   }
 }

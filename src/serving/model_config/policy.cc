@@ -1,10 +1,15 @@
 #include "src/serving/model_config/policy.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "src/base/concat.h"
+#include "src/serving/data_type.h"
 #include "src/serving/model_config/model_files.h"
 #include "src/serving/model_config/tensor_types.h"
 #include "src/serving/model_config/warmup.h"
+#include "src/serving/scheduling/sequence_tensors.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::serving {
 namespace {
@@ -12,11 +17,17 @@ namespace {
 using inference::ModelConfig;
 using std::chrono::microseconds;
 
+// The clock counts nanoseconds: what it cannot add to the time is longer than anyone waits, 31 years.
+microseconds to_duration(uint64_t count) {
+  constexpr uint64_t kLongest = 1'000'000'000'000'000;
+  return microseconds(std::min(count, kLongest));
+}
+
 QueuePolicy to_policy(const inference::ModelQueuePolicy& proto) {
   QueuePolicy policy;
   const bool delay = proto.timeout_action() == inference::ModelQueuePolicy::DELAY;
   policy.timeout_action = delay ? QueuePolicy::TimeoutAction::kDelay : QueuePolicy::TimeoutAction::kReject;
-  policy.default_timeout = microseconds(proto.default_timeout_microseconds());
+  policy.default_timeout = to_duration(proto.default_timeout_microseconds());
   policy.allow_timeout_override = proto.allow_timeout_override();
   policy.max_queue_size = proto.max_queue_size();
   return policy;
@@ -26,7 +37,7 @@ DynamicBatching to_batching(const inference::ModelDynamicBatching& proto) {
   DynamicBatching batching;
   batching.preferred_batch_size.assign(proto.preferred_batch_size().begin(),
                                        proto.preferred_batch_size().end());
-  batching.max_queue_delay = microseconds(proto.max_queue_delay_microseconds());
+  batching.max_queue_delay = to_duration(proto.max_queue_delay_microseconds());
   batching.preserve_ordering = proto.preserve_ordering();
   batching.priority_levels = proto.priority_levels();
   batching.default_priority_level = proto.default_priority_level();
@@ -79,6 +90,20 @@ SequenceControl to_control(const std::string& name, const inference::ModelSequen
   return control;
 }
 
+// That the file holds what the shape says.
+absl::Status check_initial_size(const SequenceState& state) {
+  const Tensor tensor{state.input_name, state.datatype, initial_shape(state, false),
+                      make_buffer(state.initial)};
+  if (state.datatype == DataType::kBytes) return bytes_elements(tensor).status();
+  const auto count = element_count(tensor.shape);
+  if (!count.ok()) return count.status();
+  const size_t expected = static_cast<size_t>(*count) * element_size(state.datatype);
+  if (state.initial.size() == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(concat("initial_state of state '", state.input_name, "' has ",
+                                           state.initial.size(), " bytes of data, expected ", expected,
+                                           " for shape ", shape_text(tensor.shape)));
+}
+
 absl::StatusOr<SequenceState> to_state(const inference::ModelSequenceBatching::State& proto,
                                        const std::string& folder) {
   SequenceState state;
@@ -86,28 +111,31 @@ absl::StatusOr<SequenceState> to_state(const inference::ModelSequenceBatching::S
   state.output_name = proto.output_name();
   state.datatype = to_data_type(proto.data_type());
   state.dims.assign(proto.dims().begin(), proto.dims().end());
-  if (proto.initial_state_size() == 0 || proto.initial_state(0).zero_data()) return state;
+  if (proto.initial_state_size() == 0) return state;
+  state.initial_dims.assign(proto.initial_state(0).dims().begin(), proto.initial_state(0).dims().end());
+  if (proto.initial_state(0).zero_data()) return state;
   if (proto.initial_state(0).data_file().empty()) return state;
   auto bytes = read_model_file(folder + "/initial_state", proto.initial_state(0).data_file());
   if (!bytes.ok()) return bytes.status();
   state.initial = *std::move(bytes);
+  if (absl::Status status = check_initial_size(state); !status.ok()) return status;
   return state;
 }
 
 absl::StatusOr<SequenceBatching> to_batching(const inference::ModelSequenceBatching& proto,
                                              const std::string& folder) {
   SequenceBatching batching;
-  batching.max_sequence_idle = microseconds(proto.max_sequence_idle_microseconds());
+  batching.max_sequence_idle = to_duration(proto.max_sequence_idle_microseconds());
   if (proto.has_oldest()) {
     const auto& oldest = proto.oldest();
     batching.strategy = SequenceBatching::Strategy::kOldest;
     batching.max_candidate_sequences = oldest.max_candidate_sequences();
     batching.preferred_batch_size.assign(oldest.preferred_batch_size().begin(),
                                          oldest.preferred_batch_size().end());
-    batching.max_queue_delay = microseconds(oldest.max_queue_delay_microseconds());
+    batching.max_queue_delay = to_duration(oldest.max_queue_delay_microseconds());
     batching.preserve_ordering = oldest.preserve_ordering();
   } else {
-    batching.max_queue_delay = microseconds(proto.direct().max_queue_delay_microseconds());
+    batching.max_queue_delay = to_duration(proto.direct().max_queue_delay_microseconds());
     batching.minimum_slot_utilization = proto.direct().minimum_slot_utilization();
   }
   for (const auto& input : proto.control_input()) {

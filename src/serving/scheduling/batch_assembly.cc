@@ -102,14 +102,17 @@ std::string BatchAssembly::compatibility(const InferRequest& request) const {
       text += "-;";
       continue;
     }
-    if (policy_.ragged_inputs.contains(expected.name)) continue;
+    if (policy_.ragged_inputs.contains(expected.name)) {
+      text += "r;";
+      continue;
+    }
     for (size_t i = 1; i < expected.shape.size() && i < given->shape.size(); ++i) {
       if (expected.shape[i] < 0) text += concat(given->shape[i], ",");
     }
     text += ';';
   }
   for (const auto& [name, value] : request.parameters) {
-    if (!is_scheduling_parameter(name)) text += concat(name, "=", to_text(value), ";");
+    if (!is_scheduling_parameter(name)) text += concat(name.size(), ":", name, "=", to_text(value), ";");
   }
   return text;
 }
@@ -235,8 +238,12 @@ absl::Status BatchAssembly::share_out(const Tensor& output, std::span<const Pend
     Tensor share = output;
     share.data.data += offsets[i];
     share.data.size = offsets[i + 1] - offsets[i];
-    if (scattered != nullptr) {
-      share.shape = find_tensor(requests[i].request->inputs, scattered->source)->shape;
+    const Tensor* source =
+        scattered == nullptr ? nullptr : find_tensor(requests[i].request->inputs, scattered->source);
+    if (source != nullptr) {
+      share.shape = source->shape;
+    } else if (scattered != nullptr) {
+      share.shape = {requests[i].batch_size};
     } else {
       share.shape.front() = requests[i].batch_size;
       share.shape = client_shape(output.name, share.shape);

@@ -57,7 +57,7 @@ struct BatchInputRule {
 };
 
 // An output that is shared out by the shapes of `source`, not along dimension 0: each request gets as many
-// elements as its source has, in that shape.
+// elements as its source has, in that shape; one for each item where it did not give the source.
 struct ScatteredOutput {
   std::string target{};
   std::string source{};
@@ -76,8 +76,9 @@ struct SequenceControl {
 struct SequenceState {
   std::string input_name{}, output_name{};
   DataType datatype = DataType::kFp32;
-  std::vector<int64_t> dims{};  // of one item
-  std::string initial{};        // bytes; empty: zeros
+  std::vector<int64_t> dims{};          // of one item
+  std::string initial{};                // bytes; empty: zeros
+  std::vector<int64_t> initial_dims{};  // where a sequence starts with other dims; empty: `dims`
 };
 
 struct SequenceBatching {

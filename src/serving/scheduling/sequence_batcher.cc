@@ -124,10 +124,26 @@ std::vector<size_t> SequenceBatcher::ready_slots(const Slots& slots) const {
   }
   const auto first = [&](size_t i) -> const PendingRequest& { return slots[i]->waiting.front().request; };
   std::ranges::stable_sort(ready, {}, [&](size_t i) { return first(i).arrival; });
-  std::erase_if(ready, [&, compatibility = ready.empty() ? "" : first(ready.front()).compatibility](
-                           size_t i) { return first(i).compatibility != compatibility; });
+  if (ready.empty()) return ready;
+  const std::string compatibility = first(ready.front()).compatibility;
+  const auto states = next_state_shapes(*slots[ready.front()]);
+  std::erase_if(ready, [&](size_t i) {
+    return first(i).compatibility != compatibility || next_state_shapes(*slots[i]) != states;
+  });
   if (ready.size() > batch_limit_) ready.resize(batch_limit_);
   return ready;
+}
+
+std::vector<std::vector<int64_t>> SequenceBatcher::next_state_shapes(const Sequence& sequence) const {
+  std::vector<std::vector<int64_t>> shapes;
+  if (sequence.waiting.front().identity.start || sequence.states.empty()) {
+    for (const SequenceState& state : batching_.states) {
+      shapes.push_back(initial_shape(state, has_batch_dimension()));
+    }
+  } else {
+    for (const Tensor& state : sequence.states) shapes.push_back(state.shape);
+  }
+  return shapes;
 }
 
 size_t SequenceBatcher::count_to_run(const std::vector<size_t>& ready, const Slots& slots,

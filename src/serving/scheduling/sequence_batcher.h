@@ -62,6 +62,8 @@ class SequenceBatcher final : public Batcher {
   // As many of these as are to be run now; 0, and when to look again, to wait for more.
   size_t count_to_run(const std::vector<size_t>& ready, const Slots& slots, SchedulerClock::time_point now,
                       std::optional<SchedulerClock::time_point>& wake) const;
+  // The shapes of the states that the sequence's next request gets; requests of one batch have equal ones.
+  std::vector<std::vector<int64_t>> next_state_shapes(const Sequence& sequence) const;
   PendingRequest take(const SequencePointer& sequence);
   PendingRequest padding_like(const PendingRequest& other) const;
   std::shared_ptr<const InferRequest> with_tensors(const InferRequest& request,

@@ -1,5 +1,7 @@
 #include "src/serving/scheduling/sequence_tensors.h"
 
+#include <functional>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -77,14 +79,17 @@ absl::StatusOr<Tensor> control_tensor(const SequenceControl& control, const Sequ
   return Tensor{control.name, control.datatype, std::move(shape), make_buffer(std::move(bytes))};
 }
 
-Tensor initial_state(const SequenceState& state, bool has_batch_dimension) {
+std::vector<int64_t> initial_shape(const SequenceState& state, bool has_batch_dimension) {
   std::vector<int64_t> shape;
   if (has_batch_dimension) shape.push_back(1);
-  int64_t count = 1;
-  for (const int64_t dimension : state.dims) {
-    shape.push_back(dimension < 0 ? 1 : dimension);
-    count *= shape.back();
-  }
+  const auto& dims = state.initial_dims.empty() ? state.dims : state.initial_dims;
+  for (const int64_t dimension : dims) shape.push_back(dimension < 0 ? 1 : dimension);
+  return shape;
+}
+
+Tensor initial_state(const SequenceState& state, bool has_batch_dimension) {
+  std::vector<int64_t> shape = initial_shape(state, has_batch_dimension);
+  const int64_t count = std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
   // An empty text has a length of four zero bytes.
   const size_t element = state.datatype == DataType::kBytes ? sizeof(uint32_t) : element_size(state.datatype);
   std::string bytes =

@@ -1,6 +1,9 @@
 // The tensors that a sequence batcher adds to requests.
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include "absl/status/statusor.h"
 #include "src/serving/backend.h"
 #include "src/serving/scheduling/policy.h"
@@ -13,7 +16,10 @@ namespace zeta::serving {
 absl::StatusOr<Tensor> control_tensor(const SequenceControl& control, const SequenceIdentity& identity,
                                       bool is_ready, bool has_batch_dimension);
 
-// The state's value at the start of a sequence; variable dimensions are 1.
+// The state's shape at the start of a sequence; variable dimensions are 1.
+std::vector<int64_t> initial_shape(const SequenceState& state, bool has_batch_dimension);
+
+// The state's value at the start of a sequence.
 Tensor initial_state(const SequenceState& state, bool has_batch_dimension);
 
 }  // namespace zeta::serving

@@ -103,6 +103,14 @@ TEST(TorchBackend, CopiesInputsThatAreNotAligned) {
   EXPECT_EQ(output_of(served.infer({input})), (std::vector<float>{3, 5, 7, 9}));
 }
 
+TEST(TorchBackend, ResponsesKeepTheirValuesWhenTheModelWritesToItsBuffer) {
+  const Served served(source("total", {tensor("x")}, {tensor("y")}));
+  const auto first = served.infer({floats("x", {1, 4}, {1, 2, 3, 4})});
+  const auto second = served.infer({floats("x", {1, 4}, {1, 1, 1, 1})});
+  EXPECT_EQ(output_of(second), (std::vector<float>{2, 3, 4, 5}));
+  EXPECT_EQ(output_of(first), (std::vector<float>{1, 2, 3, 4}));
+}
+
 TEST(TorchBackend, NamesInputsByArgumentByIndexOrByOrder) {
   const auto difference = [](const std::string& first, const std::string& second) {
     const Served served(source("difference", {tensor(first), tensor(second)}, {tensor("OUTPUT__0")}));

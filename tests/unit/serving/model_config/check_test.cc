@@ -104,6 +104,13 @@ TEST(ModelConfigCheck, Sequences) {
       {"sequence_batching { state { input_name: 'S' data_type: TYPE_FP32 dims: 2 initial_state { data_type: "
        "TYPE_FP32 zero_data: true } } }",
        "Field 'name' must be set when using initial_state for state input 'S'."},
+      {"sequence_batching { state { input_name: 'S' data_type: TYPE_FP32 dims: 1099511627776 } }",
+       "state 'S' must have at most 268435456 elements"},
+      {"sequence_batching { state { input_name: 'S' data_type: TYPE_FP32 dims: [-1, 0] } }",
+       "state 'S' must have dims >= 1, or -1 for any, got 0"},
+      {"sequence_batching { state { input_name: 'S' data_type: TYPE_FP32 dims: [-1, 2] initial_state { "
+       "name: 'x' data_type: TYPE_FP32 dims: [4, 3] zero_data: true } } }",
+       "'initial_state' of state 'S' has dims that the state's dims do not allow"},
       {"sequence_batching { state { input_name: 'S' dims: 2 } }", "state 'S' must specify 'data_type'"},
   });
 }

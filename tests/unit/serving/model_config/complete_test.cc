@@ -122,10 +122,12 @@ TEST(ModelConfigComplete, TellsTheModelWhatItIsToTake) {
       "max_batch_size: 4\ninput { name: 'A' data_type: TYPE_FP32 dims: 1 reshape { } }\n"
       "output { name: 'Y' data_type: TYPE_FP32 dims: 4 reshape { shape: [2, 2] } }\n"
       "batch_input { target_name: 'COUNT' data_type: TYPE_INT32 source_input: 'A' }\n"
+      "batch_input { kind: BATCH_ITEM_SHAPE target_name: 'ITEMS' data_type: TYPE_INT32 source_input: 'A' "
+      "}\n"
       "sequence_batching { control_input { name: 'START' control { fp32_false_true: [0, 1] } }\n"
       "  state { input_name: 'IN' output_name: 'OUT' data_type: TYPE_INT64 dims: 3 } }");
   const auto inputs = model_inputs(config);
-  ASSERT_EQ(inputs.size(), 4u);
+  ASSERT_EQ(inputs.size(), 5u);
   EXPECT_EQ(inputs[0].shape, (std::vector<int64_t>{-1}));
   EXPECT_EQ(inputs[1].name, "START");
   EXPECT_EQ(inputs[1].datatype, DataType::kFp32);
@@ -133,6 +135,9 @@ TEST(ModelConfigComplete, TellsTheModelWhatItIsToTake) {
   EXPECT_EQ(inputs[2].name, "IN");
   EXPECT_EQ(inputs[2].shape, (std::vector<int64_t>{-1, 3}));
   EXPECT_EQ(inputs[3].name, "COUNT");
+  EXPECT_EQ(inputs[3].shape, (std::vector<int64_t>{-1}));
+  EXPECT_EQ(inputs[4].name, "ITEMS");
+  EXPECT_EQ(inputs[4].shape, (std::vector<int64_t>{-1, -1}));
   const auto outputs = model_outputs(config);
   ASSERT_EQ(outputs.size(), 2u);
   EXPECT_EQ(outputs[0].shape, (std::vector<int64_t>{-1, 2, 2}));

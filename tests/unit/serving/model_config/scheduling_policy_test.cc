@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "src/serving/scheduling/pending_request.h"
+#include "src/serving/scheduling/sequence_tensors.h"
 #include "src/serving/tensor.h"
 #include "tests/unit/serving/model_config/config_text.h"
 #include "tests/unit/serving/model_folder.h"
@@ -47,6 +49,24 @@ TEST(SchedulingPolicyOf, DynamicBatching) {
   EXPECT_EQ(batching.priority_queue_policy.at(1).max_queue_size, 5u);
 }
 
+TEST(SchedulingPolicyOf, TimesThatNeverEndDoNotWrapAround) {
+  const std::string most = "18446744073709551615", most_signed = "9223372036854775807";
+  const auto dynamic = policy_of("dynamic_batching { max_queue_delay_microseconds: " + most_signed +
+                                 " default_queue_policy { default_timeout_microseconds: " + most + " } }");
+  const auto oldest = policy_of("sequence_batching { max_sequence_idle_microseconds: " + most_signed +
+                                " oldest { max_queue_delay_microseconds: " + most + " } }");
+  const auto direct =
+      policy_of("sequence_batching { direct { max_queue_delay_microseconds: " + most_signed + " } }");
+  const auto now = SchedulerClock::now();
+  for (const microseconds time :
+       {dynamic.dynamic_batching->max_queue_delay,
+        dynamic.dynamic_batching->default_queue_policy.default_timeout,
+        oldest.sequence_batching->max_sequence_idle, oldest.sequence_batching->max_queue_delay,
+        direct.sequence_batching->max_queue_delay}) {
+    EXPECT_GT(now + time, now + std::chrono::years(1));
+  }
+}
+
 TEST(SchedulingPolicyOf, SequencesAndTheirStates) {
   const ModelFolder folder;
   folder.write("initial_state/start", "12345678");
@@ -86,6 +106,21 @@ TEST(SchedulingPolicyOf, SequencesAndTheirStates) {
   EXPECT_EQ(direct.sequence_batching->strategy, SequenceBatching::Strategy::kDirect);
   EXPECT_EQ(direct.sequence_batching->minimum_slot_utilization, 0.5);
   EXPECT_EQ(direct.sequence_batching->max_queue_delay, microseconds(8));
+}
+
+TEST(SchedulingPolicyOf, InitialStatesHaveTheirOwnDims) {
+  const ModelFolder folder;
+  folder.write("initial_state/start", "12345678");
+  const auto config = [](const std::string& dims) {
+    return "sequence_batching { state { input_name: 'I' output_name: 'O' data_type: TYPE_FP32 dims: -1\n"
+           "initial_state { name: 'n' data_type: TYPE_FP32 data_file: 'start' dims: " +
+           dims + " } } }";
+  };
+  const auto policy = policy_of(config("2"), folder.path());
+  ASSERT_TRUE(policy.sequence_batching);
+  EXPECT_EQ(initial_state(policy.sequence_batching->states.at(0), true).shape, (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(refusal(config("3"), folder.path()),
+            "initial_state of state 'I' has 8 bytes of data, expected 12 for shape [3]");
 }
 
 TEST(SchedulingPolicyOf, InstancesAndTensorRules) {

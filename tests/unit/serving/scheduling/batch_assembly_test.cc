@@ -48,6 +48,27 @@ TEST(BatchAssembly, CompatibilityIsThatOfShapesInputsAndParameters) {
   EXPECT_NE(assembly.compatibility(*more), plain) << "an optional input";
 }
 
+TEST(BatchAssembly, CompatibilityTellsRaggedInputsApart) {
+  ModelMetadata metadata = model({-1}, {-1, 1});
+  metadata.inputs = {{"A", DataType::kFp32, {-1}, true}, {"B", DataType::kFp32, {-1}, true}};
+  SchedulingPolicy policy{.max_batch_size = 8, .ragged_inputs = {"A", "B"}};
+  policy.client_dims = {{"A", {-1}}, {"B", {-1}}};
+  const BatchAssembly assembly(policy, metadata);
+  InferRequest a, b;
+  a.inputs = {floats("A", {1, 1}, {1})};
+  b.inputs = {floats("B", {1, 1}, {1})};
+  EXPECT_NE(assembly.compatibility(a), assembly.compatibility(b));
+}
+
+TEST(BatchAssembly, CompatibilityTellsParameterNamesApart) {
+  const BatchAssembly assembly({.max_batch_size = 8}, model({-1, -1}, {-1, 1}));
+  const auto two = float_request(0, 1, 2, {{"x", int64_t{1}}, {"y", int64_t{2}}});
+  const auto one = float_request(0, 1, 2, {{"x=i1;y", int64_t{2}}});
+  EXPECT_NE(assembly.compatibility(*two), assembly.compatibility(*one));
+  const auto prefixed = float_request(0, 1, 2, {{"x=i1;1:y", int64_t{2}}});
+  EXPECT_NE(assembly.compatibility(*two), assembly.compatibility(*prefixed));
+}
+
 TEST(BatchAssembly, CopiesNothing) {
   const BatchAssembly assembly({.max_batch_size = 8}, model({-1, 2}, {-1, 1}));
   const auto requests = requests_of({{1, 2}, {3, 2}});
@@ -110,6 +131,17 @@ TEST(BatchAssembly, JoinsRaggedInputsFlat) {
   ASSERT_TRUE(responses.ok()) << responses.status();
   EXPECT_EQ((*responses)[1].outputs[0].shape, (Shape{1, 2}));
   EXPECT_EQ(values_of((*responses)[1].outputs[0]), (std::vector<float>{4, 5}));
+}
+
+TEST(BatchAssembly, SharesOutByItemsWhereTheSourceWasNotGiven) {
+  SchedulingPolicy policy{.max_batch_size = 8};
+  policy.batch_outputs = {{"Y", "O"}};
+  const BatchAssembly assembly(policy, model({-1, 1}, {-1}));
+  const auto requests = requests_of({{1, 1}, {2, 1}});
+  const auto responses = assembly.share_out({floats("Y", {3}, {1, 2, 3})}, requests);
+  ASSERT_TRUE(responses.ok()) << responses.status();
+  EXPECT_EQ((*responses)[1].outputs[0].shape, Shape{2});
+  EXPECT_EQ(values_of((*responses)[1].outputs[0]), (std::vector<float>{2, 3}));
 }
 
 TEST(BatchAssembly, MakesBatchInputsOfEveryKind) {

@@ -237,6 +237,24 @@ TEST(SequenceBatcher, StatesFollowTheirSequence) {
   EXPECT_EQ(sequences.control("IN"), Places{0}) << "a start starts anew";
 }
 
+TEST(SequenceBatcher, StatesOfOtherShapesAreNotBatched) {
+  SequenceBatching options;
+  options.strategy = Strategy::kOldest;
+  options.states = {{"IN", "OUT", DataType::kFp32, {-1}, {}}};
+  Sequences sequences(options);
+  ASSERT_TRUE(sequences.push(int64_t{1}, kStart, 10).ok());
+  EXPECT_EQ(sequences.poll(), Places{10});
+  std::vector<InferResponse> responses(1);
+  responses[0].outputs = {floats("OUT", {1, 2}, {7, 8})};
+  sequences.finish(&responses);
+  sequences.pass(1);
+  ASSERT_TRUE(sequences.push(int64_t{1}, kNone, 11).ok());
+  sequences.pass(1);
+  ASSERT_TRUE(sequences.push(int64_t{2}, kStart, 20).ok());
+  EXPECT_EQ(sequences.run(), Places{11}) << "its state has two elements, that of a start one";
+  EXPECT_EQ(sequences.run(), Places{20});
+}
+
 TEST(SequenceBatcher, StatesMayBeginWithData) {
   const float first = 3;
   SequenceBatching options;
