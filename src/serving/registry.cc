@@ -38,6 +38,7 @@ absl::Status ModelRegistry::add(ModelDescription description) {
       });
   if (description.versions.empty()) entry->second.versions[1];
   for (const auto& [version, folder] : description.versions) entry->second.versions[version];
+  entry->second.origin = description.folder;
   entry->second.description = std::move(description);
   return absl::OkStatus();
 }

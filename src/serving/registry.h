@@ -90,6 +90,7 @@ class ModelRegistry {
   };
   struct Entry {
     ModelDescription description;
+    std::string origin;  // the folder on the command line; description's may be one of overrides
     std::map<int64_t, Version> versions;
     bool wanted = true;         // not unloaded
     bool in_repository = true;  // else named on the command line
@@ -103,6 +104,7 @@ class ModelRegistry {
       ZETA_REQUIRES(mutex_);
   std::string locate(const std::string& name) const ZETA_EXCLUDES(mutex_);
   bool is_loaded(const ModelDescription& description) const ZETA_EXCLUDES(mutex_);
+  std::string fingerprint_of_failure(const ModelDescription& description) const;
   void announce(const ModelDescription& description) ZETA_EXCLUDES(mutex_);
   absl::Status apply(ModelDescription description) ZETA_EXCLUDES(mutex_);
   void install(Entry& entry, const Results& results, bool keep_old, Retired& retired) ZETA_REQUIRES(mutex_);

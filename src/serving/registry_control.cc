@@ -140,7 +140,7 @@ std::string ModelRegistry::locate(const std::string& name) const {
   {
     MutexLock lock(mutex_);
     const auto entry = entries_.find(name);
-    if (entry != entries_.end() && !entry->second.in_repository) return entry->second.description.folder;
+    if (entry != entries_.end() && !entry->second.in_repository) return entry->second.origin;
   }
   if (name.empty() || name.starts_with('.') || name.find('/') != std::string::npos) return "";
   std::string found;
@@ -163,9 +163,18 @@ bool ModelRegistry::is_loaded(const ModelDescription& description) const {
   const auto entry = entries_.find(description.name);
   if (entry == entries_.end() || description.fingerprint.empty()) return false;
   if (entry->second.description.fingerprint != description.fingerprint) return false;
-  return std::ranges::all_of(entry->second.versions, [](const auto& numbered) {
-    return numbered.second.state == ModelState::kReady;
-  });
+  // Not those of before, which stay UNLOADING.
+  const auto& versions = entry->second.versions;
+  return !description.versions.empty() &&
+         std::ranges::all_of(description.versions, [&](const auto& numbered) {
+           const auto found = versions.find(numbered.first);
+           return found != versions.end() && found->second.state == ModelState::kReady;
+         });
+}
+
+// A poll tries again when the files change, a request to load always.
+std::string ModelRegistry::fingerprint_of_failure(const ModelDescription& description) const {
+  return options_.control == ModelControl::kPoll ? description.fingerprint : "";
 }
 
 // Shows as LOADING what was not there before.
@@ -216,7 +225,7 @@ absl::Status ModelRegistry::apply(ModelDescription description) {
     });
     install(entry, results, keep_old, retired);
     if (keep_old) {
-      entry.description.fingerprint = description.fingerprint;  // poll tries again when it changes
+      entry.description.fingerprint = fingerprint_of_failure(description);
     } else {
       entry.description = description;
     }
@@ -264,7 +273,7 @@ void ModelRegistry::fail(const ModelDescription& description, const absl::Status
   if (ended_) return;
   Entry& entry = entries_[description.name];
   if (entry.description.name.empty()) entry.description = description;
-  entry.description.fingerprint = description.fingerprint;
+  entry.description.fingerprint = fingerprint_of_failure(description);
   const bool serves = std::ranges::any_of(
       entry.versions, [](const auto& numbered) { return numbered.second.state == ModelState::kReady; });
   if (serves) return;

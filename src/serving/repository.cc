@@ -132,16 +132,16 @@ ModelDescription describe_model(std::string name, const std::string& folder, con
 
 absl::StatusOr<std::vector<std::string>> model_names(const std::string& folder) {
   std::error_code error;
-  fs::directory_iterator entries(folder, error);
+  std::vector<std::string> names;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code ignored;
+    const std::string name = entry->path().filename();
+    if (!name.starts_with('.') && entry->is_directory(ignored)) names.push_back(name);
+  }
   if (error) {
     const std::string message = concat("cannot read model repository '", folder, "': ", error.message());
     return error == std::errc::permission_denied ? absl::PermissionDeniedError(message)
                                                  : absl::NotFoundError(message);
-  }
-  std::vector<std::string> names;
-  for (const auto& entry : entries) {
-    const std::string name = entry.path().filename();
-    if (!name.starts_with('.') && entry.is_directory(error)) names.push_back(name);
   }
   std::ranges::sort(names);
   return names;

@@ -26,10 +26,10 @@ std::optional<int64_t> version_of(const fs::path& folder) {
 
 VersionFolders version_folders(const std::string& folder, std::error_code& error) {
   VersionFolders found;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code ignored;
-    const auto version = version_of(entry.path());
-    if (version && entry.is_directory(ignored)) found.emplace(*version, entry.path());
+    const auto version = version_of(entry->path());
+    if (version && entry->is_directory(ignored)) found.emplace(*version, entry->path());
   }
   return found;
 }

@@ -12,6 +12,7 @@
 #include "apps/zeta-server/grpc/typed_contents.h"
 #include "src/base/concat.h"
 #include "src/serving/data_type.h"
+#include "src/serving/shared_memory_input.h"
 #include "src/serving/tensor.h"
 
 namespace zeta::server::grpc_api {
@@ -157,7 +158,8 @@ class InputReader {
       }
       const auto range = shared_memory_.find(place->region, place->offset, place->size);
       if (!range.ok()) return range.status();
-      return range->read();
+      return serving::read_input(*range, {input.name(), type, {input.shape().begin(), input.shape().end()}},
+                                 model_);
     }
     if (!raw_.empty()) {
       if (input.has_contents()) {

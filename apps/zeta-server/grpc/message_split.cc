@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "src/base/concat.h"
+
 namespace zeta::server::grpc_api {
 namespace {
 
@@ -45,6 +47,7 @@ class Cursor {
     }
   }
   serving::Buffer take(size_t size) {
+    if (size == 0) return {};
     if (size > kSmall && size <= here()) {
       const serving::Buffer& piece = pieces_[piece_];
       serving::Buffer view{piece.data + offset_, size, piece.owner};
@@ -52,8 +55,7 @@ class Cursor {
       return view;
     }
     // Not a string, which would fill the memory with zeros first.
-    std::shared_ptr<std::byte[]> copy =
-        std::make_unique_for_overwrite<std::byte[]>(std::max<size_t>(size, 1));
+    std::shared_ptr<std::byte[]> copy = std::make_unique_for_overwrite<std::byte[]>(size);
     for (size_t done = 0; done < size;) {
       const size_t part = std::min(size - done, here());
       std::memcpy(copy.get() + done, pieces_[piece_].data + offset_, part);
@@ -107,6 +109,7 @@ bool copy_scalar(uint32_t wire_type, Cursor& cursor, std::string& out) {
 
 absl::StatusOr<SplitMessage> split_message(std::span<const serving::Buffer> pieces, uint32_t field) {
   SplitMessage split;
+  size_t values = 0;  // length-delimited ones
   Cursor cursor(pieces);
   while (cursor.left() != 0) {
     const auto tag = cursor.varint(5);
@@ -117,6 +120,9 @@ absl::StatusOr<SplitMessage> split_message(std::span<const serving::Buffer> piec
     if (wire_type != kLengthDelimited) {
       if (!copy_scalar(wire_type, cursor, split.head)) return damaged();
       continue;
+    }
+    if (++values > kMaxValues) {
+      return absl::InvalidArgumentError(concat("the request has more than ", kMaxValues, " fields"));
     }
     const auto size = cursor.varint(5);
     if (!size || *size > cursor.left()) return damaged();

@@ -56,8 +56,12 @@ absl::Status model_metadata(const CallContext& call, const inference::ModelMetad
   if (!model.ok()) return model.status();
   const serving::ModelMetadata& metadata = (*model)->metadata();
   response.set_name(metadata.name);
-  for (const std::string& version : call.server->registry->versions(metadata.name)) {
-    response.add_versions(version);
+  if (!request.version().empty()) {
+    response.add_versions(metadata.version);
+  } else {
+    for (const std::string& version : call.server->registry->versions(metadata.name)) {
+      response.add_versions(version);
+    }
   }
   response.set_platform(metadata.platform);
   describe(metadata.inputs, *response.mutable_inputs());

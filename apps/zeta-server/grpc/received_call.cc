@@ -2,6 +2,7 @@
 
 #include <grpcpp/support/slice.h>
 
+#include <new>
 #include <vector>
 
 #include "apps/zeta-server/grpc/call_metadata.h"
@@ -32,7 +33,12 @@ absl::StatusOr<std::shared_ptr<serving::ServedModel>> receive(const CallContext&
                                                               ReceivedRequest& received) {
   const auto pieces = to_pieces(message);
   if (!pieces.ok()) return pieces.status();
-  absl::Status status = read_infer_request(*pieces, *call.server->shared_memory, received);
+  absl::Status status;
+  try {
+    status = read_infer_request(*pieces, *call.server->shared_memory, received);
+  } catch (const std::bad_alloc&) {
+    status = absl::ResourceExhaustedError("there is no memory for the request");
+  }
   // What a client hears first of a request with two faults is that its model is unknown.
   auto model = find_model(call, received.model_name, received.model_version);
   if (!model.ok()) return model;

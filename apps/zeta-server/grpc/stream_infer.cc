@@ -81,13 +81,16 @@ class StreamInfer final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
   }
   void OnDone() override ZETA_EXCLUDES(mutex_) {
     call_.limits.unwatch(watch_);
-    const auto released = release();
+    // Both at once, and destroyed here: a sink's thread may destroy the stream, but no model.
     Requests left;
+    std::vector<StreamRequest> released;
     {
       MutexLock lock(mutex_);
       left.swap(requests_);
+      released.swap(released_);
     }
-    for (size_t i = 0; i < left.size(); ++i) {
+    for (const auto& [key, request] : left) {
+      request.received.request->cancellation->cancel();
       call_.limits.count_abandoned();
       call_.limits.leave();
     }
@@ -137,6 +140,7 @@ class StreamInfer final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
       if (!status.ok() || !(*model)->metadata().decoupled) request.place = waiting_.reserve();
       if (!status.ok()) return put(request, status);
       request.model = *model;
+      if (failed_) asked->cancellation->cancel();  // the client went while it was received
       key = next_key_++;
       requests_.emplace(key, std::move(request));
     }

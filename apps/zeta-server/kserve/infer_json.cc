@@ -8,6 +8,7 @@
 #include "apps/zeta-server/kserve/tensor_json.h"
 #include "src/base/concat.h"
 #include "src/serving/data_type.h"
+#include "src/serving/shared_memory_input.h"
 #include "src/serving/tensor.h"
 
 namespace zeta::server::kserve {
@@ -99,7 +100,7 @@ class InputReader {
     serving::OutputTarget place;
     const auto range = find_range(source_, **parameters, place);
     if (!range.ok()) return range.status();
-    return range->read();
+    return serving::read_input(*range, tensor, source_.model);
   }
 
   absl::StatusOr<serving::Buffer> take_binary(const json::object& parameters,

@@ -1,7 +1,6 @@
 #include "apps/zeta-server/kserve/routes.h"
 
 #include <string>
-#include <utility>
 
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/generate.h"
@@ -10,7 +9,7 @@
 #include "apps/zeta-server/kserve/operations.h"
 #include "apps/zeta-server/kserve/repository.h"
 #include "apps/zeta-server/kserve/statistics.h"
-#include "src/base/concat.h"
+#include "apps/zeta-server/restricted_routes.h"
 
 namespace zeta::server::kserve {
 namespace {
@@ -25,33 +24,7 @@ http::Handler at_once(Answer answer) {
   return [answer](Request& request) -> awaitable<Response> { co_return answer(request); };
 }
 
-// Adds routes, each of an API that may need a header.
-class Routes {
- public:
-  Routes(http::Router& router, const AccessRules& rules) : router_(router), rules_(rules) {}
-
-  void add(Api api, std::string_view method, std::string_view path, http::Handler handler,
-           http::WhenFull when_full = http::WhenFull::kRefuse) {
-    const AccessRule* rule = rules_.find(api);
-    router_.add(method, path, rule == nullptr ? std::move(handler) : guarded(*rule, std::move(handler)),
-                when_full);
-  }
-
- private:
-  static http::Handler guarded(const AccessRule& rule, http::Handler handler) {
-    return [rule, handler = std::move(handler)](Request& request) -> awaitable<Response> {
-      if (equal_in_constant_time(request.header(rule.header), rule.value)) {
-        co_return co_await handler(request);
-      }
-      co_return error_response(403, concat("This API is restricted, expecting header '", rule.header, "'"));
-    };
-  }
-
-  http::Router& router_;
-  const AccessRules& rules_;
-};
-
-void add_server_routes(Routes& routes, const std::shared_ptr<const Context>& context) {
+void add_server_routes(RestrictedRoutes& routes, const std::shared_ptr<const Context>& context) {
   const auto ready = at_once([context](Request&) { return server_ready(*context); });
   routes.add(Api::kMetadata, "GET", "/v2", at_once([](Request&) { return server_metadata(); }));
   routes.add(Api::kHealth, "GET", "/v2/health/live", at_once([](Request&) { return server_live(); }),
@@ -70,7 +43,7 @@ void add_server_routes(Routes& routes, const std::shared_ptr<const Context>& con
   }
 }
 
-void add_repository_routes(Routes& routes, const std::shared_ptr<const Context>& context) {
+void add_repository_routes(RestrictedRoutes& routes, const std::shared_ptr<const Context>& context) {
   const Api api = Api::kModelRepository;
   for (const std::string path : {"/v2/repository", "/v2/repository/{repository}"}) {
     routes.add(api, "POST", path + "/index",
@@ -82,7 +55,7 @@ void add_repository_routes(Routes& routes, const std::shared_ptr<const Context>&
   }
 }
 
-void add_shared_memory_routes(Routes& routes, const std::shared_ptr<const Context>& context) {
+void add_shared_memory_routes(RestrictedRoutes& routes, const std::shared_ptr<const Context>& context) {
   const std::string system = "/v2/systemsharedmemory", cuda = "/v2/cudasharedmemory";
   const Api api = Api::kSharedMemory;
   for (const std::string region : {"", "/region/{region}"}) {
@@ -101,7 +74,7 @@ void add_shared_memory_routes(Routes& routes, const std::shared_ptr<const Contex
   routes.add(api, "POST", cuda + "/region/{region}/register", at_once(register_cuda_shared_memory));
 }
 
-void add_model_routes(Routes& routes, const std::shared_ptr<const Context>& context) {
+void add_model_routes(RestrictedRoutes& routes, const std::shared_ptr<const Context>& context) {
   for (const std::string path : {"/v2/models/{model}", "/v2/models/{model}/versions/{version}"}) {
     routes.add(Api::kMetadata, "GET", path,
                at_once([context](Request& request) { return model_metadata(*context, request); }));
@@ -123,7 +96,8 @@ void add_model_routes(Routes& routes, const std::shared_ptr<const Context>& cont
 }  // namespace
 
 void add_routes(http::Router& router, const std::shared_ptr<const Context>& context) {
-  Routes routes(router, context->http_access);
+  RestrictedRoutes routes(router, context->http_access,
+                          [](const std::string& message) { return error_response(403, message); });
   add_server_routes(routes, context);
   add_repository_routes(routes, context);
   add_shared_memory_routes(routes, context);

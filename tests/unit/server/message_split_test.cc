@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "grpc_service.pb.h"
+#include "src/base/concat.h"
 #include "src/serving/tensor.h"
 
 namespace zeta::server::grpc_api {
@@ -62,6 +63,21 @@ TEST(SplitMessage, LargeValuesWithinAPieceAreNotCopied) {
   const auto split = split_message(pieces, kField);
   EXPECT_EQ(split->raw[0].owner, pieces[1].owner);
   EXPECT_NE(split->raw[2].owner, pieces[1].owner) << "small ones are";
+}
+
+TEST(SplitMessage, EmptyValuesTakeNoMemoryAndAreNotWithoutEnd) {
+  std::string text;
+  for (size_t i = 0; i < kMaxValues; ++i) text += std::string("\x3a\0", 2);
+  const auto split = split_message(cut(text, 1000), kField);
+  ASSERT_TRUE(split.ok()) << split.status();
+  EXPECT_EQ(split->raw.size(), kMaxValues);
+  EXPECT_EQ(split->raw[0].owner, nullptr);
+  for (const char* field : {"\x3a", "\x2a"}) {  // raw contents, an input
+    const std::string more = concat(text, field, std::string(1, '\0'));
+    const absl::Status status = split_message(cut(more, 1000), kField).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status));
+    EXPECT_EQ(status.message(), "the request has more than 65536 fields");
+  }
 }
 
 TEST(SplitMessage, DamageIsFound) {

@@ -202,6 +202,7 @@ TEST(Registry, ALoadThatFailsLeavesWhatThereWas) {
   EXPECT_EQ(*registry->find("m", ""), before) << "nothing has changed, nothing is loaded";
   folder.write("m/1/echo.json", "broken");
   EXPECT_FALSE(registry->load("m", {}).ok());
+  EXPECT_FALSE(registry->load("m", {}).ok()) << "the files are as broken as before";
   folder.write("m/config.pbtxt", "backend: 5");
   const absl::Status status = registry->load("m", {});
   EXPECT_TRUE(absl::IsInternal(status));
@@ -213,6 +214,34 @@ TEST(Registry, ALoadThatFailsLeavesWhatThereWas) {
   folder.write_echo("m", R"({"datatype": "INT8"})");
   EXPECT_TRUE(registry->load("m", {}).ok());
   EXPECT_EQ((*registry->find("m", ""))->metadata().inputs[0].datatype, DataType::kInt8);
+}
+
+TEST(Registry, AnUpgradedModelIsNotLoadedAgain) {
+  const ModelFolder folder;
+  folder.write_echo("m", "{}");
+  const auto registry = make_explicit(folder);
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  folder.write("m/2/echo.json", "{}");
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  const auto upgraded = *registry->find("m", "2");
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  EXPECT_EQ(*registry->find("m", "2"), upgraded);
+}
+
+TEST(Registry, OverridesDoNotMoveAModelOfTheCommandLine) {
+  const ModelFolder folder;
+  folder.write_echo("m", "{}");
+  ModelRegistry registry(ZETA_BACKEND_DIR, {}, {ModelControl::kExplicit, {}});
+  ASSERT_TRUE(registry.add(describe_model("named", folder.path("m"))).ok());
+  registry.load_all(1);
+  const LoadOverrides made{R"({"backend": "echo"})", {{"7/echo.json", "{}"}}};
+  ASSERT_TRUE(registry.load("named", made).ok());
+  EXPECT_EQ((*registry.find("named", ""))->metadata().version, "7");
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status status = registry.load("named", {});
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_EQ((*registry.find("named", ""))->metadata().version, "1");
+  }
 }
 
 TEST(Registry, OverridesLastUntilTheNextLoad) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string>
 
+#include "src/serving/shared_memory_input.h"
 #include "src/serving/tensor.h"
 
 namespace zeta::serving {
@@ -47,6 +48,19 @@ TEST_F(SharedMemoryTest, AnyOffsetWithinARegion) {
   EXPECT_EQ(std::memcmp(read->data, data_ + 5999, 4001), 0);
   ASSERT_TRUE(range->write(make_buffer("new")).ok());
   EXPECT_EQ(std::string(reinterpret_cast<char*>(data_ + 5998), 5), std::string("\xe1new\xe5", 5));
+}
+
+// A range of which no byte can be read: whoever copies it before it compares fails otherwise.
+TEST_F(SharedMemoryTest, AnInputIsNotCopiedBeforeItsSizeIsChecked) {
+  const SharedMemoryRange huge(-1, 0, uint64_t{1} << 62, nullptr);
+  EXPECT_EQ(read_input(huge, {"x", DataType::kFp32, {2, 2}}, "m").status().message(),
+            "input byte size mismatch for input 'x' for model 'm'. Expected 16, got 4611686018427387904");
+  EXPECT_EQ(read_input(huge, {"x", DataType::kBytes, {1}}, "m").status().message(),
+            "input 'x' for model 'm' is longer than 2147483647 bytes");
+  ASSERT_TRUE(registry_.add({"r", key_, 0, kSize}).ok());
+  const auto range = registry_.find("r", 4, 16);
+  EXPECT_EQ(read_input(*range, {"x", DataType::kFp32, {2, 2}}, "m")->size, 16u);
+  EXPECT_EQ(read_input(*range, {"x", DataType::kBytes, {1}}, "m")->size, 16u);
 }
 
 TEST_F(SharedMemoryTest, ARangeOutlivesItsRegion) {

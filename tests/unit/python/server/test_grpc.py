@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -561,3 +562,15 @@ def test_classification_with_labels(start_server: StartServer, tmp_path: Path) -
         values = np.array([1, 2, 3], dtype=np.float32)
         answer = client.infer("m", [to_input(values, "FP32")], outputs=[output]).as_numpy("OUTPUT0")
     assert answer.tolist() == [b"3.000000:2", b"2.000000:1:dog"]
+
+
+def test_metadata_of_one_version_names_no_other(start_server: StartServer, tmp_path: Path) -> None:
+    write_model(tmp_path / "models", "identity", {})
+    model = tmp_path / "models/identity"
+    shutil.copytree(model / "1", model / "2")
+    (model / "config.pbtxt").write_text('backend: "echo" version_policy { all { } }')
+    server = start_server("--model-repository", tmp_path / "models")
+    server.wait_ready()
+    with grpcclient.InferenceServerClient(server.grpc_url) as client:
+        assert client.get_model_metadata("identity", as_json=True)["versions"] == ["1", "2"]
+        assert client.get_model_metadata("identity", "1", as_json=True)["versions"] == ["1"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import openai
 import pytest
-from server_process import Server
+from server_process import Server, StartServer, write_model
 
 HELLO = [{"role": "user", "content": "one two three"}]
 
@@ -225,3 +227,18 @@ def test_the_log_has_no_secret(client: openai.OpenAI, server: Server) -> None:
     client.completions.create(model="text", prompt="a-private-word")
     assert "sk-secret-key" not in server.log
     assert "a-private-word" not in server.log
+
+
+def test_restricted_apis(start_server: StartServer, tmp_path: Path) -> None:
+    write_model(tmp_path / "models", "text", {"kind": "text"})
+    restricted = ["--http-restricted-api", "inference,metadata:admin=secret"]
+    server = start_server("--model-repository", tmp_path / "models", *restricted)
+    server.wait_ready()
+    body = {"model": "text", "prompt": "a b", "messages": [{"role": "user", "content": "a"}]}
+    calls = [("GET", "models"), ("GET", "models/text"), ("POST", "completions"), ("POST", "chat/completions")]
+    for method, path in calls:
+        send = functools.partial(httpx.request, method, f"{server.url}/v1/{path}", json=body)
+        refused = send()
+        message = "This API is restricted, expecting header 'admin'"
+        assert (refused.status_code, refused.json()["error"]["message"]) == (403, message), path
+        assert send(headers={"admin": "secret"}).status_code == 200, path
