@@ -104,12 +104,14 @@ class StreamInfer final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
     if (found == requests_.end()) return;
     const StreamRequest& request = found->second;
     const bool final = response.final || !response.status.ok() || request.place.has_value();
-    auto message = encode(request, std::move(response));
-    if (message.ok() && *message && !final && waiting_.bytes() + (*message)->Length() > kMaxWaiting) {
-      message = absl::ResourceExhaustedError("the client reads too slowly");
-    }
-    const bool done = final || !message.ok();
-    put(request, std::move(message));
+    auto encoded = encode(request, std::move(response));
+    absl::Status status = encoded.status();
+    std::optional<ByteBuffer> message;
+    if (encoded.ok()) message = *encoded;
+    if (message && !final && waiting_.bytes() + message->Length() > kMaxWaiting)
+      status = absl::ResourceExhaustedError("the client reads too slowly");
+    const bool done = final || !status.ok();
+    put(request, status, message);
     if (done) retire(found);
     step();
   }
@@ -147,20 +149,21 @@ class StreamInfer final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
     (*model)->infer(asked, std::make_shared<Sink>(shared_from_this(), key));
   }
 
-  void put(const StreamRequest& request, absl::StatusOr<std::optional<ByteBuffer>> message)
+  // Of what a request came to: a message if the status is OK and there is something to say.
+  void put(const StreamRequest& request, const absl::Status& status, std::optional<ByteBuffer> message = {})
       ZETA_REQUIRES(mutex_) {
-    if (!message.ok() && ends_on_failure_) {
+    if (!status.ok() && ends_on_failure_) {
       cancel_all();
-      end_ = message.status();
+      end_ = status;
       failed_ = true;
       return;
     }
-    if (!message.ok()) message = encode_stream_error(message.status(), request.received.request->id);
-    if (failed_ || !*message) return;
+    if (!status.ok()) message = encode_stream_error(status, request.received.request->id);
+    if (failed_ || !message) return;
     if (request.place) {
-      waiting_.put(*request.place, **std::move(message));
+      waiting_.put(*request.place, *message);
     } else {
-      waiting_.put(**std::move(message));
+      waiting_.put(*message);
     }
   }
 
@@ -200,9 +203,9 @@ class StreamInfer final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
       reading_ = true;
       StartRead(&incoming_);
     }
-    if (!writing_ && waiting_.has_next()) {
+    if (std::optional<ByteBuffer> next; !writing_ && (next = waiting_.take())) {
       writing_ = true;
-      outgoing_ = *waiting_.take();
+      outgoing_ = *next;
       grpc::WriteOptions options;
       if (waiting_.has_next()) options.set_buffer_hint();  // several messages in a packet
       StartWrite(&outgoing_, options);

@@ -39,14 +39,15 @@ absl::StatusOr<serving::SharedMemoryRange> find_range(const RequestSource& sourc
                                                       serving::OutputTarget& target) {
   auto region = read_string(parameters, kRegion);
   if (!region.ok()) return region.status();
-  const auto size = read_size(parameters, "shared_memory_byte_size");
-  if (!size.ok()) return size.status();
+  const auto given = read_size(parameters, "shared_memory_byte_size");
+  if (!given.ok()) return given.status();
+  const std::optional<uint64_t> size = *given;
   const auto offset = read_size(parameters, "shared_memory_offset");
   if (!offset.ok()) return offset.status();
-  if (!*size) return invalid("Invalid offset + byte size for shared memory region: '", *region, "'");
+  if (!size) return invalid("Invalid offset + byte size for shared memory region: '", *region, "'");
   target.region = *std::move(region);
   target.offset = offset->value_or(0);
-  return source.shared_memory.find(target.region, target.offset, **size);
+  return source.shared_memory.find(target.region, target.offset, *size);
 }
 
 // Reads inputs, taking those that stand behind the JSON in turn.
@@ -105,16 +106,16 @@ class InputReader {
 
   absl::StatusOr<serving::Buffer> take_binary(const json::object& parameters,
                                               const serving::TensorMetadata& tensor) {
-    const auto size = read_size(parameters, kBinarySize);
-    if (!size.ok()) return size.status();
-    const size_t left = source_.body->size() - next_;
-    if (**size > left) {
-      return invalid("unexpected size for input '", tensor.name, "', expecting ", **size - left,
+    const auto given = read_size(parameters, kBinarySize);
+    if (!given.ok()) return given.status();
+    const size_t size = given->value_or(0), left = source_.body->size() - next_;
+    if (size > left) {
+      return invalid("unexpected size for input '", tensor.name, "', expecting ", size - left,
                      " additional bytes for model '", source_.model, "'");
     }
     const auto* data = reinterpret_cast<const std::byte*>(source_.body->data() + next_);
-    next_ += **size;
-    return serving::aligned({data, **size, source_.body}, tensor.datatype);
+    next_ += size;
+    return serving::aligned({data, size, source_.body}, tensor.datatype);
   }
 
   const RequestSource& source_;

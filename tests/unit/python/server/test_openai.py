@@ -234,9 +234,13 @@ def test_restricted_apis(start_server: StartServer, tmp_path: Path) -> None:
     restricted = ["--http-restricted-api", "inference,metadata:admin=secret"]
     server = start_server("--model-repository", tmp_path / "models", *restricted)
     server.wait_ready()
-    body = {"model": "text", "prompt": "a b", "messages": [{"role": "user", "content": "a"}]}
-    calls = [("GET", "models"), ("GET", "models/text"), ("POST", "completions"), ("POST", "chat/completions")]
-    for method, path in calls:
+    messages = [{"role": "user", "content": "a"}]
+    for method, path, body in [
+        ("GET", "models", None),
+        ("GET", "models/text", None),
+        ("POST", "completions", {"model": "text", "prompt": "a b"}),
+        ("POST", "chat/completions", {"model": "text", "messages": messages}),
+    ]:
         send = functools.partial(httpx.request, method, f"{server.url}/v1/{path}", json=body)
         refused = send()
         message = "This API is restricted, expecting header 'admin'"
