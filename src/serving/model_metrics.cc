@@ -58,7 +58,8 @@ void add_statistics(Families& families, const Labels& labels, const StatisticsSn
     families.add(name, help, MetricType::Counter, labels, value);
   };
   const auto total = [&](const char* name, const char* help, const DurationTotal& duration) {
-    counter(name, help, static_cast<double>(duration.ns / 1000));
+    const uint64_t microseconds = duration.ns / 1000;
+    counter(name, help, static_cast<double>(microseconds));
   };
   counter("nv_inference_request_success", "Number of successful inference requests, all batch sizes",
           static_cast<double>(statistics.success.count));

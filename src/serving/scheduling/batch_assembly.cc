@@ -254,7 +254,7 @@ absl::Status BatchAssembly::share_out(const Tensor& output, std::span<const Pend
 }
 
 absl::StatusOr<std::vector<InferResponse>> BatchAssembly::share_out(
-    std::vector<Tensor> outputs, std::span<const PendingRequest> requests) const {
+    const std::vector<Tensor>& outputs, std::span<const PendingRequest> requests) const {
   std::vector<InferResponse> responses(requests.size());
   for (const Tensor& output : outputs) {
     if (absl::Status status = share_out(output, requests, responses); !status.ok()) return status;

@@ -31,7 +31,7 @@ class BatchAssembly {
 
   // The response to each request, of the outputs it wants, as views of the batch's. Internal when an output
   // cannot be shared out by the requests' batch sizes.
-  absl::StatusOr<std::vector<InferResponse>> share_out(std::vector<Tensor> outputs,
+  absl::StatusOr<std::vector<InferResponse>> share_out(const std::vector<Tensor>& outputs,
                                                        std::span<const PendingRequest> requests) const;
 
  private:
