@@ -41,7 +41,7 @@ void OrderedDelivery::put(uint64_t number, InferResponse response) {
       slots_.pop_front();
       ++first_;
     }
-    slot.sink->send(*std::move(slot.response));
+    if (slot.response) slot.sink->send(*std::move(slot.response));
   }
 }
 

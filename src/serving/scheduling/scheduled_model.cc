@@ -167,14 +167,14 @@ void ScheduledModel::infer(std::shared_ptr<const InferRequest> request, std::sha
     }
   }
   if (!status.ok()) pending->fail(std::move(status));
-  drop(std::move(dropped));
+  drop(dropped);
 }
 
 void ScheduledModel::wake_others() {
   batcher_->any_instance() ? changed_.notify_one() : changed_.notify_all();
 }
 
-void ScheduledModel::drop(std::vector<PendingRequest> dropped) {
+void ScheduledModel::drop(const std::vector<PendingRequest>& dropped) {
   if (dropped.empty()) return;
   statistics_->pending_changed(-static_cast<int64_t>(dropped.size()));
   for (const PendingRequest& pending : dropped) pending.fail(drop_reason(pending));
@@ -197,7 +197,7 @@ Assignment ScheduledModel::next(size_t number) {
         assignment.wake ? void(changed_.wait_until(mutex_, *assignment.wake)) : changed_.wait(mutex_);
       }
     }
-    drop(std::move(dropped));
+    drop(dropped);
   }
 }
 
@@ -236,7 +236,7 @@ absl::Status ScheduledModel::warm_up(Instance& instance, const Warmup& warmup) c
 }
 
 void ScheduledModel::execute(Instance& instance, Assignment work) {
-  drop(std::move(work.dropped));
+  drop(work.dropped);
   statistics_->pending_changed(-count_real(work.batch));
   auto responses = compute(instance, work);
   {

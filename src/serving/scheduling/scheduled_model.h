@@ -50,7 +50,7 @@ class ScheduledModel final : public Model {
   Assignment next(size_t number) ZETA_EXCLUDES(mutex_);
   void execute(Instance& instance, Assignment assignment) ZETA_EXCLUDES(mutex_);
   absl::StatusOr<std::vector<InferResponse>> compute(Instance& instance, const Assignment& assignment);
-  void drop(std::vector<PendingRequest> dropped);
+  void drop(const std::vector<PendingRequest>& dropped);
 
   const std::unique_ptr<Executable> executable_;  // outlives the instances
   const SchedulingPolicy policy_;

@@ -21,7 +21,7 @@ size_t slots_per_instance(const SequenceBatching& batching, size_t batch_limit) 
 }  // namespace
 
 SequenceBatcher::SequenceBatcher(const SchedulingPolicy& policy, std::string model, size_t instances)
-    : batching_(*policy.sequence_batching),
+    : batching_(policy.sequence_batching.value_or(SequenceBatching())),
       model_(std::move(model)),
       max_batch_size_(policy.max_batch_size),
       batch_limit_(static_cast<size_t>(std::max<int64_t>(policy.max_batch_size, 1))),
