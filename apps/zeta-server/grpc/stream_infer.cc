@@ -203,7 +203,9 @@ class StreamInfer final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
       reading_ = true;
       StartRead(&incoming_);
     }
-    if (std::optional<ByteBuffer> next; !writing_ && (next = waiting_.take())) {
+    std::optional<ByteBuffer> next;
+    if (!writing_) next = waiting_.take();
+    if (next) {
       writing_ = true;
       outgoing_ = *next;
       grpc::WriteOptions options;

@@ -60,7 +60,7 @@ absl::StatusOr<WrittenResponse> write_infer_response(const serving::ModelMetadat
     if (!std::exchange(first, false)) written.json += ',';
     const bool binary =
         output.request != nullptr && output.request->binary ? *output.request->binary : request.binary_output;
-    if (absl::Status status = write_output(std::move(output), binary, written); !status.ok()) return status;
+    if (absl::Status status = write_output(output, binary, written); !status.ok()) return status;
   }
   written.json += "]}";
   return written;

@@ -256,7 +256,7 @@ absl::StatusOr<std::vector<InferResponse>> ScheduledModel::compute(Instance& ins
   const Batch batch = assembly_.assemble(work.batch);
   auto result = instance.execute(batch);
   if (!result.ok()) return result.status();
-  auto responses = assembly_.share_out(std::move(result->outputs), work.batch);
+  auto responses = assembly_.share_out(result->outputs, work.batch);
   if (!responses.ok()) return responses.status();
   RequestPhases phases;
   phases.compute_input = result->inputs_ready - start;
