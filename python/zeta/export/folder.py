@@ -23,16 +23,17 @@ _RENAME_EXCHANGE = 2
 
 
 @contextmanager
-def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
+def new_folder(out: Path, overwrite: bool, marker: str = "config.json") -> Iterator[Path]:
     """Give an empty folder that becomes `out` when the block ends, and is removed if the block raises.
 
     Args:
         out: the final place; its parent is made if need be.
         overwrite: replace an `out` that exists, in one step: readers see the old folder or the new one.
+        marker: the file by which a folder that may be replaced is known.
     Raises:
         ExportError: `out` exists and may not be replaced, or another process is writing it.
     """
-    check_replaceable(out, overwrite)
+    check_replaceable(out, overwrite, marker)
     out.parent.mkdir(parents=True, exist_ok=True)
     name_of_leftover = re.compile(re.escape(f"{out.name}.tmp-") + "[0-9]+")
     for leftover in [path for path in out.parent.iterdir() if name_of_leftover.fullmatch(path.name)]:
@@ -49,16 +50,14 @@ def new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_replaceable(out: Path, overwrite: bool) -> None:
-    """Raise ExportError if `out` exists, unless it is a model folder or empty and `overwrite` is set."""
+def check_replaceable(out: Path, overwrite: bool, marker: str = "config.json") -> None:
+    """Raise ExportError if `out` exists, unless it holds `marker` or is empty and `overwrite` is set."""
     if not out.exists() and not out.is_symlink():
         return
     if not overwrite:
         raise ExportError(f"{out}: exists; choose another place, or pass --overwrite to replace it")
-    if out.is_symlink() or not out.is_dir() or (any(out.iterdir()) and not (out / "config.json").exists()):
-        raise ExportError(
-            f"{out}: exists and is no model folder (no config.json); it will not be overwritten"
-        )
+    if out.is_symlink() or not out.is_dir() or (any(out.iterdir()) and not (out / marker).exists()):
+        raise ExportError(f"{out}: exists and is no model folder (no {marker}); it will not be overwritten")
 
 
 def _remove_leftover(folder: Path) -> None:

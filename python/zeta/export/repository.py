@@ -37,7 +37,8 @@ def export_repository(
         max_batch_size: requests may be batched up to that; 0: dimension 0 is like any other.
         overwrite: replace OUT if it is such a folder.
     Raises:
-        ExportError: an input is no argument of `forward` or of a type that has no name in KServe, the module
+        ExportError: OUT exists and may not be replaced, an input is no argument of `forward` or of a type that
+            has no name in KServe, an output does not have the batch's items, the module
             cannot be compiled, or what was written does not compute what the module does.
     """
     inputs = _in_order(module, inputs)
@@ -47,30 +48,20 @@ def export_repository(
     with torch.inference_mode():
         results = _flatten(module(**inputs))
     outputs = {f"OUTPUT__{i}": result for i, result in enumerate(results)}
+    if max_batch_size > 0:
+        _check_outputs(outputs, next(iter(inputs.values())).shape[0])
     tensors = {
         "inputs": [_describe(name, value, max_batch_size) for name, value in inputs.items()],
         "outputs": [_describe(name, value, max_batch_size) for name, value in outputs.items()],
     }
     out = Path(out)
-    _check_replaceable(out, overwrite)
-    with new_folder(out, overwrite=False) as folder:
+    with new_folder(out, overwrite, marker="1/tensors.json") as folder:
         (folder / "1").mkdir()
         loaded = _compile(module, inputs, folder / "1", format, max_batch_size)
         _verify(module, loaded, inputs, max_batch_size)
         (folder / "1/tensors.json").write_text(json.dumps(tensors, indent=2) + "\n")
         (folder / "config.pbtxt").write_text(_config(out.name, format, max_batch_size, tensors))
     return out
-
-
-def _check_replaceable(out: Path, overwrite: bool) -> None:
-    """Removes an OUT that may go."""
-    if not overwrite or not out.exists():
-        return
-    if not (out / "1/tensors.json").exists():
-        raise ExportError(f"{out}: exists and was not written by zeta.export; it will not be overwritten")
-    import shutil
-
-    shutil.rmtree(out)
 
 
 def _in_order(module: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -86,6 +77,14 @@ def _check_batch(inputs: Mapping[str, Tensor]) -> None:
         if value.dim() == 0 or value.shape[0] < 2:
             raise ExportError(
                 f"input '{name}': expected a batch of at least 2 items, got {list(value.shape)}"
+            )
+
+
+def _check_outputs(outputs: Mapping[str, Tensor], batch: int) -> None:
+    for name, value in outputs.items():
+        if value.dim() == 0 or value.shape[0] != batch:
+            raise ExportError(
+                f"'{name}': expected {batch} items, as the inputs have, got {list(value.shape)}"
             )
 
 

@@ -59,7 +59,8 @@ def test_replaces_only_what_it_wrote(tmp_path: Path) -> None:
     export_repository(Two(), INPUTS, out, max_batch_size=4, overwrite=True)
     assert "max_batch_size: 4" in (out / "config.pbtxt").read_text()
     (tmp_path / "mine").mkdir()
-    with pytest.raises(ExportError, match="was not written by zeta.export"):
+    (tmp_path / "mine/notes.txt").touch()
+    with pytest.raises(ExportError, match="is no model folder"):
         export_repository(Two(), INPUTS, tmp_path / "mine", overwrite=True)
 
 
@@ -74,6 +75,26 @@ def test_refuses(tmp_path: Path, inputs: dict[str, Tensor], message: str) -> Non
     with pytest.raises(ExportError, match=message):
         export_repository(Two(), inputs, tmp_path / "two", max_batch_size=8)
     assert not (tmp_path / "two").exists()
+
+
+def test_a_failing_export_keeps_the_folder_before(tmp_path: Path) -> None:
+    class Sum(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.sum()
+
+    out = export_repository(Sum(), {"x": torch.ones(2, 3)}, tmp_path / "sum")
+    before = (out / "config.pbtxt").read_text()
+    with pytest.raises(ExportError, match=r"'OUTPUT__0': expected 2 items, as the inputs have, got \[\]"):
+        export_repository(Sum(), {"x": torch.ones(2, 3)}, out, max_batch_size=4, overwrite=True)
+
+    class Other(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return {1: x, 2: x}[len(open("/dev/null").read()) + 1]
+
+    with pytest.raises(ExportError, match="cannot be compiled"):
+        export_repository(Other(), {"x": torch.ones(2)}, out, overwrite=True)
+    assert (out / "config.pbtxt").read_text() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["sum"]
 
 
 def test_refuses_what_cannot_be_compiled(tmp_path: Path) -> None:
