@@ -53,3 +53,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[object]:
+    """tritonclient's gRPC client of `server`."""
+    import tritonclient.grpc
+
+    with tritonclient.grpc.InferenceServerClient(server.grpc_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def stub(server: Server) -> Iterator[object]:
+    """The bare gRPC stub of `server`."""
+    import grpc
+    from tritonclient.grpc import service_pb2_grpc
+
+    with grpc.insecure_channel(server.grpc_url) as channel:
+        yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
