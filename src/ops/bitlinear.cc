@@ -150,7 +150,7 @@ TORCH_LIBRARY_FRAGMENT(zeta, m) {
       {at::Tag::pt2_compliant_tag});
 }
 
-// One formula for every device; on CPU its quantisers are kernels of ours.
+// The formula, for devices without kernels of their own: bitlinear_cpu.cc and bitlinear_cuda.cc have them.
 TORCH_LIBRARY_IMPL(zeta, CompositeExplicitAutograd, m) {
   m.impl("bitlinear", zeta::ops::bitlinear_aten);
   m.impl("bitlinear_forward", zeta::ops::bitlinear_forward_aten);
