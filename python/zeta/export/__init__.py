@@ -1,7 +1,7 @@
 """Export: from a training checkpoint to a Hugging Face folder with packed weights.
 
-`python -m zeta.export CHECKPOINT OUT` does it by command, and also writes and reads GGUF files; docs/formats.md says what the folder holds and
-who reads it.
+`python -m zeta.export CHECKPOINT OUT` does it by command, and also writes and reads GGUF files; docs/formats.md
+says what they hold and who reads them.
 """
 
 from zeta.export.errors import ExportError

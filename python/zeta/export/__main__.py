@@ -39,7 +39,9 @@ def _export(args: argparse.Namespace) -> ExportReport:
         from zeta.export.gguf import import_gguf
 
         if args.precision or args.group_size or writes:
-            raise ExportError(f"{args.checkpoint}: its weights stay as they are; give a folder and no precision")
+            raise ExportError(
+                f"{args.checkpoint}: its weights stay as they are; give a folder and no precision"
+            )
         return import_gguf(
             args.checkpoint,
             args.out,

@@ -56,10 +56,14 @@ class GgufFile:
     def load(self, name: str) -> Tensor:
         """The tensor as it is stored: of its shape if it is plain, else uint8 rows of blocks."""
         stored = self.tensors[name]
-        raw = torch.frombuffer(self._map, dtype=torch.uint8, count=stored.end - stored.begin, offset=stored.begin)
+        raw = torch.frombuffer(
+            self._map, dtype=torch.uint8, count=stored.end - stored.begin, offset=stored.begin
+        )
         if stored.type.dtype is None:
             return raw.view(*stored.shape[:-1], -1)
-        return raw.clone().view(stored.type.dtype).view(stored.shape)  # the file's alignment need not be torch's
+        return (
+            raw.clone().view(stored.type.dtype).view(stored.shape)
+        )  # the file's alignment need not be torch's
 
     def _read(self, cursor: Cursor) -> tuple[dict[str, Any], dict[str, Stored]]:
         if bytes(cursor.take(4)) != MAGIC:
@@ -126,7 +130,9 @@ class GgufWriter:
         tensors: type and shape by name.
     """
 
-    def __init__(self, file: BinaryIO, values: dict[str, Any], tensors: dict[str, tuple[str, tuple[int, ...]]]):
+    def __init__(
+        self, file: BinaryIO, values: dict[str, Any], tensors: dict[str, tuple[str, tuple[int, ...]]]
+    ) -> None:
         self._file = file
         head = [MAGIC, struct.pack("<IQQ", 3, len(tensors), len(values))]
         head += [string_bytes(key) + value_bytes(value) for key, value in values.items()]
@@ -158,6 +164,8 @@ def _map_file(path: Path) -> mmap.mmap:
         if not path.is_file():
             raise ExportError(f"{path}: no such file")
         with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # torch wants memory that can be written
+            return mmap.mmap(
+                file.fileno(), 0, access=mmap.ACCESS_COPY
+            )  # torch wants memory that can be written
     except (OSError, ValueError) as error:  # an empty file cannot be mapped
         raise ExportError(f"{path}: cannot be read: {error}") from error

@@ -26,7 +26,9 @@ def complete(config: dict[str, Any], where: Path) -> dict[str, Any]:
     """
     architectures = config.get("architectures") or ["LlamaForCausalLM"]
     if config.get("model_type") != "llama" or architectures != ["LlamaForCausalLM"]:
-        raise ExportError(f"{where}: expected LlamaForCausalLM, got {config.get('model_type')} {architectures}")
+        raise ExportError(
+            f"{where}: expected LlamaForCausalLM, got {config.get('model_type')} {architectures}"
+        )
     rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
     rope.setdefault("rope_theta", config.get("rope_theta", 10000.0))
     kind = rope.get("rope_type", rope.get("type", "default"))
@@ -83,12 +85,16 @@ def read_config(values: dict[str, Any], where: Path, factors: Tensor | None) -> 
         return value
 
     if values.get("general.architecture") != "llama":
-        raise ExportError(f"{where}: expected the architecture llama, got {values.get('general.architecture')!r}")
+        raise ExportError(
+            f"{where}: expected the architecture llama, got {values.get('general.architecture')!r}"
+        )
     for key in _REFUSED:
         if values.get(f"llama.{key}"):
             raise ExportError(f"{where}: llama.{key} = {values[f'llama.{key}']!r} is not supported")
     if values.get("llama.rope.scaling.type", "none") != "none":
-        raise ExportError(f"{where}: rope.scaling.type {values['llama.rope.scaling.type']!r} is not supported")
+        raise ExportError(
+            f"{where}: rope.scaling.type {values['llama.rope.scaling.type']!r} is not supported"
+        )
     heads = number("attention.head_count")
     head_dim = number("attention.key_length", number("embedding_length") // heads)
     if any(number(key, head_dim) != head_dim for key in ("attention.value_length", "rope.dimension_count")):

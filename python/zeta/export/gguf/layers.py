@@ -46,8 +46,10 @@ class Layer(NamedTuple):
         if self.codes.shape[1] % group_size:
             return False
         groups = self.group_scales(group_size)
-        return torch.equal(groups.repeat_interleave(group_size, 1), self.scale.repeat_interleave(
-            self.codes.shape[1] // self.scale.shape[1], 1))
+        return torch.equal(
+            groups.repeat_interleave(group_size, 1),
+            self.scale.repeat_interleave(self.codes.shape[1] // self.scale.shape[1], 1),
+        )
 
 
 def read_layer(gguf: GgufFile, name: str) -> Layer:

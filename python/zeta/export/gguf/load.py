@@ -111,7 +111,9 @@ def _write_tokenizer(gguf: GgufFile, given: Path | None, folder: Path) -> None:
 class _Model:
     """The tensors of one file, by the names of its architecture."""
 
-    def __init__(self, gguf: GgufFile, config: dict[str, Any], skeleton: Skeleton, dtype: torch.dtype) -> None:
+    def __init__(
+        self, gguf: GgufFile, config: dict[str, Any], skeleton: Skeleton, dtype: torch.dtype
+    ) -> None:
         self._gguf, self._config, self._skeleton, self._dtype = gguf, config, skeleton, dtype
         self._theirs: dict[str, str] = {}
         for theirs in gguf.tensors:

@@ -28,8 +28,7 @@ from zeta.quant.gguf import BLOCK_TYPES, block_type, check_columns, pack_gguf, q
 from zeta.quant.precision import INT4, TERNARY
 from zeta.quant.weight import quantize_weight
 
-_BEST = {TERNARY: "TQ2_0", INT4: "Q4_0"}
-_CAN = {TERNARY: ("TQ1_0", "TQ2_0", "Q4_0", "Q8_0"), INT4: ("Q4_0", "Q8_0")}
+_CAN = {TERNARY: ("TQ2_0", "TQ1_0", "Q4_0", "Q8_0"), INT4: ("Q4_0", "Q8_0")}  # the best first
 _NAMES = {dtype: name for name, dtype in PLAIN.items()}
 _FACTORS = "rope_freqs.weight"
 
@@ -70,7 +69,7 @@ def export_gguf(
     config = complete(source.config, source.folder / "config.json")
 
     plain = _NAMES[target.dtype]
-    types = {LINEAR: type or _BEST.get(target.precision, plain), EMBEDDINGS: embedding_type or plain}
+    types = {LINEAR: type or _CAN.get(target.precision, (plain,))[0], EMBEDDINGS: embedding_type or plain}
     _check_types(types, target, plain)
     writer = _Writer(source, target)
     layout: dict[str, tuple[str, tuple[int, ...]]] = {}
@@ -108,7 +107,9 @@ def _check_types(types: dict[str, str], target: Target, plain: str) -> None:
     can = _CAN.get(target.precision, (plain, "Q8_0") if target.precision == NONE else ())
     if types[LINEAR] not in can:
         known = ", ".join(can) or "none of GGUF's"
-        raise ExportError(f"expected the type of {target.precision} layers to be {known}, got {types[LINEAR]!r}")
+        raise ExportError(
+            f"expected the type of {target.precision} layers to be {known}, got {types[LINEAR]!r}"
+        )
     if types[EMBEDDINGS] not in (plain, "Q8_0"):
         raise ExportError(f"expected embedding_type to be {plain} or Q8_0, got {types[EMBEDDINGS]!r}")
 
@@ -120,7 +121,9 @@ def _check_layer(name: str, columns: int, type: str, target: Target | None) -> N
         raise ExportError(f"{name}: {error}") from None
     elements = block_type(type).elements
     if target and target.precision == INT4 and target.group_size % elements:
-        raise ExportError(f"{name}: expected group_size a multiple of {elements} for {type}, got {target.group_size}")
+        raise ExportError(
+            f"{name}: expected group_size a multiple of {elements} for {type}, got {target.group_size}"
+        )
 
 
 class _Writer:

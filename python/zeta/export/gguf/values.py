@@ -7,7 +7,18 @@ from typing import Any
 
 import numpy as np
 
-_NUMBERS = {0: "u1", 1: "i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 10: "<u8", 11: "<i8", 12: "<f8"}
+_NUMBERS = {
+    0: "u1",
+    1: "i1",
+    2: "<u2",
+    3: "<i2",
+    4: "<u4",
+    5: "<i4",
+    6: "<f4",
+    10: "<u8",
+    11: "<i8",
+    12: "<f8",
+}
 _BOOL, _STRING, _ARRAY = 7, 8, 9
 
 
@@ -27,7 +38,9 @@ class Cursor:
 
     def take(self, count: int) -> memoryview:
         if count > len(self.data) - self.at:
-            raise Truncated(f"truncated: byte {self.at} starts {count} bytes, {len(self.data) - self.at} are left")
+            raise Truncated(
+                f"truncated: byte {self.at} starts {count} bytes, {len(self.data) - self.at} are left"
+            )
         self.at += count
         return self.data[self.at - count : self.at]
 

@@ -34,7 +34,9 @@ def vocabulary(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     whole = read_json(path)
     model = whole.get("model") or {}
     if model.get("type") != "BPE" or model.get("byte_fallback") or whole.get("normalizer"):
-        raise ExportError(f"{path}: expected byte-level BPE without a normalizer; GGUF files hold no other here")
+        raise ExportError(
+            f"{path}: expected byte-level BPE without a normalizer; GGUF files hold no other here"
+        )
     tokenizer = Tokenizer.from_file(str(path))
     kinds = {added["id"]: _CONTROL if added["special"] else _USER for added in whole.get("added_tokens", [])}
     texts = [tokenizer.id_to_token(id) for id in range(int(config["vocab_size"]))]
@@ -78,7 +80,10 @@ def write_tokenizer(values: dict[str, Any], folder: Path, where: Path) -> None:
     except Exception as error:  # tokenizers raises bare Exception
         raise ExportError(f"{where}: holds no sound tokenizer: {error}") from error
     tokenizer.save(str(folder / "tokenizer.json"))
-    config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    config: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+    }
     for name, key in _SPECIAL.items():
         id = values.get(f"tokenizer.ggml.{name}_token_id")
         if isinstance(id, int) and tokenizer.id_to_token(id) is not None:
@@ -112,7 +117,9 @@ def _build(values: dict[str, Any], where: Path) -> Tokenizer:
         byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pattern, byte_level])
     tokenizer.decoder = decoders.ByteLevel()
-    added = [(text, types[id] == _CONTROL) for id, text in enumerate(tokens) if types[id] in (_CONTROL, _USER)]
+    added = [
+        (text, types[id] == _CONTROL) for id, text in enumerate(tokens) if types[id] in (_CONTROL, _USER)
+    ]
     for text, special in added:
         tokenizer.add_tokens([AddedToken(text, special=special, normalized=False)])
     return tokenizer
@@ -126,7 +133,9 @@ def _split_name(pre: dict[str, Any] | None, path: Path) -> str:
     if len(parts) == 2 and parts[0]["type"] == "Split" and parts[1]["type"] == "ByteLevel":
         if parts[0]["pattern"].get("Regex") == _LLAMA3 and not parts[1].get("use_regex", True):
             return "llama-bpe"
-    raise ExportError(f"{path}: expected the pre-tokenizer of GPT-2 or Llama 3; llama.cpp has no name for another")
+    raise ExportError(
+        f"{path}: expected the pre-tokenizer of GPT-2 or Llama 3; llama.cpp has no name for another"
+    )
 
 
 def _template(folder: Path) -> str | None:
