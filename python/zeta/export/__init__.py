@@ -1,12 +1,13 @@
 """Export: from a training checkpoint to a Hugging Face folder with packed weights.
 
-`python -m zeta.export CHECKPOINT OUT` does it by command; docs/formats.md says what the folder holds and
-who reads it.
+`python -m zeta.export CHECKPOINT OUT` does it by command, and also writes and reads GGUF files; docs/formats.md
+says what they hold and who reads them.
 """
 
 from zeta.export.errors import ExportError
+from zeta.export.gguf import export_gguf, import_gguf
 from zeta.export.pipeline import export
 from zeta.export.report import ExportReport
 from zeta.export.repository import export_repository
 
-__all__ = ["ExportError", "ExportReport", "export", "export_repository"]
+__all__ = ["ExportError", "ExportReport", "export", "export_gguf", "export_repository", "import_gguf"]

@@ -26,17 +26,18 @@ def write_metadata(
     config |= {"architectures": [skeleton.architecture], "dtype": dtype_name(dtype), "use_cache": True}
     if quantization is not None:
         config["quantization_config"] = quantization
-    _write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     given = source.folder / "generation_config.json"
     if given.is_file():
         shutil.copyfile(given, folder / given.name)
     else:
         generation = {key: config[key] for key in _GENERATION_KEYS if config.get(key) is not None}
-        _write_json(folder / given.name, generation)
+        write_json(folder / given.name, generation)
     for name in TOKENIZER_FILES:
         if (source.tokenizer / name).is_file():
             shutil.copyfile(source.tokenizer / name, folder / name)
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object as Hugging Face's files have it."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
