@@ -41,7 +41,10 @@ def main() -> None:
 def table(lines: list[dict]) -> str:
     """Mean and standard error over the seeds of the paired difference to `bf16`, in % of its loss."""
     loss = {(line["variant"], line["seed"]): line["validation_loss"] for line in lines}
-    rows = ["| | validation loss | gap to bf16 | standard error | by seed | seconds |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| | validation loss | gap to bf16 | standard error | by seed | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
     for variant in VARIANTS:
         own = [line for line in lines if line["variant"] == variant]
         if not own:

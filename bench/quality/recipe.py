@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
+import plain_b158
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
-import plain_b158
 import zeta.nn  # noqa: F401  Registers the attention that the model names.
 from zeta.quant import replace_linear
 
@@ -66,7 +66,10 @@ def train(recipe: Recipe, variant: str, seed: int, folder: Path, vocab_size: int
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if (step + 1) % _REPORT_EVERY == 0:
-            print(f"{variant}, seed {seed}: step {step + 1} of {recipe.steps}, loss {loss.item():.3f}", flush=True)
+            print(
+                f"{variant}, seed {seed}: step {step + 1} of {recipe.steps}, loss {loss.item():.3f}",
+                flush=True,
+            )
     train_loss = loss.item()
     seconds = time.monotonic() - start
     return {
@@ -105,7 +108,10 @@ def _model(recipe: Recipe, variant: str, seed: int, vocab_size: int, device: str
 def _optimizer(recipe: Recipe, model: nn.Module, device: str) -> torch.optim.Optimizer:
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() == 1]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0}]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0},
+    ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=device == "cuda")
 
 

@@ -5,8 +5,9 @@ who reads it.
 """
 
 from zeta.export.errors import ExportError
+from zeta.export.module import export_quantized
 from zeta.export.pipeline import export
 from zeta.export.report import ExportReport
 from zeta.export.repository import export_repository
 
-__all__ = ["ExportError", "ExportReport", "export", "export_repository"]
+__all__ = ["ExportError", "ExportReport", "export", "export_quantized", "export_repository"]

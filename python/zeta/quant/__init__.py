@@ -2,14 +2,20 @@
 
 from zeta.quant.bitlinear import BitLinear
 from zeta.quant.pack import pack_int4, pack_ternary, unpack_int4, unpack_ternary
-from zeta.quant.replace import Replaced, replace_linear
+from zeta.quant.packed_layer import PackedLinear
+from zeta.quant.post_training import quantize
+from zeta.quant.replace import replace_linear
+from zeta.quant.report import LayerReport, QuantizationReport
 from zeta.quant.weight import quantize_weight
 
 __all__ = [
     "BitLinear",
-    "Replaced",
+    "LayerReport",
+    "PackedLinear",
+    "QuantizationReport",
     "pack_int4",
     "pack_ternary",
+    "quantize",
     "quantize_weight",
     "replace_linear",
     "unpack_int4",
