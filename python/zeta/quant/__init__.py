@@ -1,6 +1,7 @@
 """Quantised layers, and the formats their weights are stored in."""
 
 from zeta.quant.bitlinear import BitLinear
+from zeta.quant.fp8_training import Float8Linear, convert_to_fp8_training
 from zeta.quant.pack import pack_int4, pack_ternary, unpack_int4, unpack_ternary
 from zeta.quant.packed_layer import PackedLinear
 from zeta.quant.post_training import quantize
@@ -10,9 +11,11 @@ from zeta.quant.weight import quantize_weight
 
 __all__ = [
     "BitLinear",
+    "Float8Linear",
     "LayerReport",
     "PackedLinear",
     "QuantizationReport",
+    "convert_to_fp8_training",
     "pack_int4",
     "pack_ternary",
     "quantize",
