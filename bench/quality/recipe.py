@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
-import plain_b158
 import torch
+from model import build_model, make_linear
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM
 
-import zeta.nn  # noqa: F401  Registers the attention that the model names.
-from zeta.quant import replace_linear
-
-_HEAD_DIM = 64
-_STD = 0.02
 _REPORT_EVERY = 250
 
 
@@ -30,108 +26,99 @@ class Recipe:
     num_layers: int = 6
     seq_len: int = 512
     batch: int = 32
-    steps: int = 1000
+    steps: int = 1200
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     max_norm: float = 1.0
     compiled: bool = False
 
-    @property
-    def tokens(self) -> int:
-        return self.steps * self.batch * self.seq_len
-
     def lr_at(self, step: int) -> float:
         warm_up = max(self.steps // 20, 1)
         return self.learning_rate * min((step + 1) / warm_up, (self.steps - step) / (self.steps - warm_up))
 
 
-def train(recipe: Recipe, variant: str, seed: int, folder: Path, vocab_size: int, device: str) -> dict:
-    """Trains one model and gives its validation loss (nats a token, over all of validation) and facts."""
-    text = _tokens(folder / "train.bin", device)
-    model = _model(recipe, variant, seed, vocab_size, device)
-    optimizer = _optimizer(recipe, model, device)
-    order = torch.Generator().manual_seed(seed)
-    count = (len(text) - 1) // recipe.seq_len
-    epochs = math.ceil(recipe.steps * recipe.batch / count)
-    blocks = torch.cat([torch.randperm(count, generator=order) for _ in range(epochs)])
-    blocks = blocks[: recipe.steps * recipe.batch].view(recipe.steps, recipe.batch).to(device)
-    start = time.monotonic()
-    for step in range(recipe.steps):
-        loss = _loss(recipe, model, text, blocks[step])
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), recipe.max_norm)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr_at(step)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if (step + 1) % _REPORT_EVERY == 0:
-            print(
-                f"{variant}, seed {seed}: step {step + 1} of {recipe.steps}, loss {loss.item():.3f}",
-                flush=True,
-            )
-    train_loss = loss.item()
-    seconds = time.monotonic() - start
-    return {
-        "variant": variant, "seed": seed, "validation_loss": _validate(recipe, model, folder, device),
-        "last_train_loss": train_loss, "seconds": round(seconds, 2), "tokens": recipe.tokens,
-        "epochs": round(recipe.steps * recipe.batch / count, 2), "steps": recipe.steps,
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }  # fmt: skip
+class Run:
+    """A model in training; `seed` fixes its first weights and the order of the text."""
+
+    def __init__(
+        self, recipe: Recipe, kind: str, seed: int, folder: Path, vocab_size: int, device: str
+    ) -> None:
+        self.recipe, self.kind, self.seed, self.device, self.folder = recipe, kind, seed, device, folder
+        model = build_model(recipe.hidden_size, recipe.num_layers, recipe.seq_len, vocab_size, seed)
+        make_linear(model, kind)
+        self.model = model.to(device)
+        if recipe.compiled:
+            for layer in self.model.model.layers:
+                layer.compile(fullgraph=True)
+        self.optimizer = _optimizer(recipe, self.model, device)
+        self.text = tokens_of(folder, "train", device)
+        self.seconds, self.step = 0.0, 0
+        count = (len(self.text) - 1) // recipe.seq_len
+        self.epochs = recipe.steps * recipe.batch / count
+        order = torch.Generator().manual_seed(seed)
+        blocks = torch.cat([torch.randperm(count, generator=order) for _ in range(math.ceil(self.epochs))])
+        self._blocks = blocks[: recipe.steps * recipe.batch].view(recipe.steps, recipe.batch).to(device)
+
+    def advance(self, end: int) -> None:
+        """Trains up to step `end`."""
+        begin = time.monotonic()
+        for step in range(self.step, end):
+            loss = loss_of(self.model, self.text, self._blocks[step], self.recipe.seq_len)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.max_norm)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.recipe.lr_at(step)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            if (step + 1) % _REPORT_EVERY == 0:
+                print(f"{self.kind}, seed {self.seed}: step {step + 1}, loss {loss.item():.3f}", flush=True)
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        self.step = end
+        self.seconds += time.monotonic() - begin
+
+    def state(self) -> dict[str, Any]:
+        """A copy of all that the run goes on from; another kind's run may go on from it too."""
+        return copy.deepcopy(
+            {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
+        )
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # it keeps the tensors it is given
+        self.step = state["step"]
 
 
-def _model(recipe: Recipe, variant: str, seed: int, vocab_size: int, device: str) -> LlamaForCausalLM:
-    heads = recipe.hidden_size // _HEAD_DIM
-    config = LlamaConfig(
-        vocab_size=vocab_size, hidden_size=recipe.hidden_size, num_hidden_layers=recipe.num_layers,
-        num_attention_heads=heads, num_key_value_heads=max(heads // 2, 1),
-        intermediate_size=recipe.hidden_size * 11 // 4, max_position_embeddings=recipe.seq_len,
-        tie_word_embeddings=True, initializer_range=_STD, attn_implementation="zeta", use_cache=False,
-    )  # fmt: skip
-    torch.manual_seed(seed)
-    model = LlamaForCausalLM(config)  # on the CPU: the same weights in every variant, on every machine
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith(("o_proj.weight", "down_proj.weight")):
-                parameter.div_(math.sqrt(2 * recipe.num_layers))
-    if variant == "plain b1.58":
-        plain_b158.replace_linear(model)
-    elif variant != "bf16":
-        replace_linear(model, variant)
-    model.to(device)
-    if recipe.compiled:
-        for layer in model.model.layers:
-            layer.compile(fullgraph=True)
-    return model
+def tokens_of(folder: Path, split: str, device: str) -> Tensor:
+    """int32 `(tokens)`."""
+    return torch.from_numpy(numpy.fromfile(folder / f"{split}.bin", "<u2").astype(numpy.int32)).to(device)
 
 
-def _optimizer(recipe: Recipe, model: nn.Module, device: str) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() == 1]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=device == "cuda")
-
-
-def _tokens(path: Path, device: str) -> Tensor:
-    return torch.from_numpy(numpy.fromfile(path, "<u2").astype(numpy.int32)).to(device)
-
-
-def _loss(recipe: Recipe, model: LlamaForCausalLM, text: Tensor, blocks: Tensor) -> Tensor:
-    offsets = torch.arange(recipe.seq_len + 1, device=text.device)
-    tokens = text[(blocks * recipe.seq_len)[:, None] + offsets].long()
+def loss_of(model: nn.Module, text: Tensor, blocks: Tensor, seq_len: int) -> Tensor:
+    """Mean cross entropy, nats a token, of the blocks of `seq_len` tokens with these numbers."""
+    offsets = torch.arange(seq_len + 1, device=text.device)
+    tokens = text[(blocks * seq_len)[:, None] + offsets].long()
     with torch.autocast(text.device.type, torch.bfloat16):
         hidden = model.model(tokens[:, :-1], use_cache=False).last_hidden_state
         logits = model.lm_head(hidden)
     return functional.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
 
 
-def _validate(recipe: Recipe, model: LlamaForCausalLM, folder: Path, device: str) -> float:
-    text = _tokens(folder / "validation.bin", device)
+def validation_loss(run: Run, model: nn.Module | None = None) -> float:
+    """Over all of validation but what is left of the last batch; of `model`, or the run's own."""
+    recipe, text = run.recipe, tokens_of(run.folder, "validation", run.device)
     count = (len(text) - 1) // recipe.seq_len // recipe.batch * recipe.batch
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    for blocks in torch.arange(count, device=device).split(recipe.batch):
-        total += _loss(recipe, model, text, blocks).detach()  # with gradients on: the graph that is compiled
+    total = torch.zeros((), dtype=torch.float64, device=run.device)
+    for blocks in torch.arange(count, device=run.device).split(recipe.batch):
+        # With gradients on: the graph that is compiled already.
+        total += loss_of(model or run.model, text, blocks, recipe.seq_len).detach()
     return (total / (count // recipe.batch)).item()
+
+
+def _optimizer(recipe: Recipe, model: nn.Module, device: str) -> torch.optim.Optimizer:
+    groups = [
+        {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in model.parameters() if p.dim() == 1], "weight_decay": 0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=device == "cuda")

@@ -60,7 +60,8 @@ class Calibration:
             x = arguments[0] if arguments else keywords["input"]
             if not last or last[0] is not x:
                 rows = x.reshape(-1, x.shape[-1]).float()
-                last[:] = [x, rows.T @ rows]
+                with torch.autocast(x.device.type, enabled=False):  # the model's own, if it has one
+                    last[:] = [x, rows.T @ rows]
             sums[name] = sums[name] + last[1] if name in sums else last[1]
 
         with ExitStack() as stack:

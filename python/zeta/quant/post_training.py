@@ -83,9 +83,12 @@ def quantize(
             for name, linear in own.items():
                 hessian = hessians.pop(name, None)
                 how = method if hessian is not None else RTN
-                codes, scale = _codes(name, linear, precision, how, group_size, percdamp, act_order, hessian)
-                packed = PackedLinear(codes, scale, linear.bias, precision, linear.weight.dtype)
-                reports[name] = _report(name, linear, packed, how, group_size, hessian)
+                with torch.autocast(linear.weight.device.type, enabled=False):
+                    codes, scale = _codes(
+                        name, linear, precision, how, group_size, percdamp, act_order, hessian
+                    )
+                    packed = PackedLinear(codes, scale, linear.bias, precision, linear.weight.dtype)
+                    reports[name] = _report(name, linear, packed, how, group_size, hessian)
                 _swap(model, linear, packed.train(linear.training))
                 bar.update()
     leave_fused_inference(model, PackedLinear)

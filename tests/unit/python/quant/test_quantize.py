@@ -101,6 +101,26 @@ def test_gptq_costs_a_trained_model_less_loss(seed: int) -> None:
     assert losses["none"] < losses["gptq"] < losses["rtn"], losses
 
 
+def test_autocast_rounds_the_inputs_alone(device: str) -> None:
+    """The products that GPTQ is made of stay in fp32 inside and outside of the model's autocast."""
+
+    class Cast(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast(device, torch.bfloat16):
+                return super().forward(x)
+
+    torch.manual_seed(0)
+    x = torch.randn(64, 128, device=device).bfloat16().float()  # so that casting them changes nothing
+    weight = nn.Linear(128, 64, device=device).weight
+    codes = []
+    for model in (nn.Sequential(nn.Linear(128, 64, device=device)), Cast(nn.Linear(128, 64, device=device))):
+        model[0].weight = nn.Parameter(weight.detach().clone())
+        with torch.autocast(device, torch.bfloat16, enabled=isinstance(model, Cast)):
+            quantize(model, "4bit", "gptq", [x], progress=False)
+        codes.append(model[0].unpack()[0])
+    assert torch.equal(*codes)
+
+
 def test_shared_and_unreached_layers() -> None:
     model = Branches().train()
     report = quantize(model, "4bit", "gptq", [torch.randn(16, 32)], group_size=32, progress=False)
