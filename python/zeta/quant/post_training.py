@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from zeta.quant.bitlinear import BitLinear
 from zeta.quant.calibration import Calibration, blocks_of, ends_at
+from zeta.quant.fp8_training import Float8Linear
 from zeta.quant.fused_inference import leave_fused_inference
 from zeta.quant.gptq import gptq
 from zeta.quant.packed_layer import PackedLinear
@@ -39,7 +41,8 @@ def quantize(
     `"rtn"` rounds each weight to the nearest code. `"gptq"` (arXiv 2210.17323) makes good what rounding a column
     did to the layer's output over the calibration data; it goes through the model block by block, each seeing
     what those before it, quantised, give. Memory holds, beside the model, in_features² floats for each layer of
-    one block. A layer that the calibration data does not reach is rounded to nearest.
+    one block. A layer that the calibration data does not reach is rounded to nearest. Layers are those of type
+    `nn.Linear`, `Float8Linear`, and `BitLinear`, which `"rtn"` packs as its training saw it.
 
     Args:
         model: any module, transformers models too; not one that ZeRO-3 or FSDP has partitioned.
@@ -58,8 +61,9 @@ def quantize(
         sizes and errors, layer by layer.
     Raises:
         ValueError: as `replace_linear`; unknown method; `"gptq"` with another precision than `"4bit"` or without
-            data; a weight that is not finite or not here; all before the model is changed. Also calibration
-            inputs that are not finite, when their block's turn comes: the blocks before it are quantised then.
+            data; a `BitLinear` that was trained for something else; a weight that is not finite or not here; all
+            before the model is changed. Also calibration inputs that are not finite, when their block's turn
+            comes: the blocks before it are quantised then.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 256))
@@ -69,8 +73,9 @@ def quantize(
     """
     check_precision(precision)
     _check_method(method, precision, calibration, percdamp)
-    layers = select_linear(model, include, exclude)
+    layers = select_linear(model, include, exclude, (nn.Linear, BitLinear, Float8Linear))
     check_layers(layers, precision, group_size)
+    _check_training(layers, precision, group_size)
     _check_weights(layers, precision)
     data = None if calibration is None else Calibration(model, calibration)
     calls = data.calls(layers) if data else []
@@ -155,6 +160,14 @@ def _check_method(method: str, precision: str, calibration: object, percdamp: fl
         raise ValueError("method 'gptq' needs calibration data, got None")
     if not 0 <= percdamp <= 1:
         raise ValueError(f"expected percdamp in [0, 1], got {percdamp}")
+
+
+def _check_training(layers: dict[str, nn.Linear], precision: str, group_size: int) -> None:
+    for name, linear in layers.items():
+        if isinstance(linear, BitLinear):
+            trained, wanted = (linear.precision, linear.group_size), (precision, group_size)
+            if trained != wanted and (precision == INT4 or trained[0] != precision):
+                raise ValueError(f"{name}: was trained for {trained}, asked for {wanted}")
 
 
 def _check_weights(layers: dict[str, nn.Linear], precision: str) -> None:

@@ -11,21 +11,25 @@ from zeta.quant.precision import check_features, check_precision
 
 
 def select_linear(
-    model: nn.Module, include: Iterable[str] | None, exclude: Iterable[str]
+    model: nn.Module,
+    include: Iterable[str] | None,
+    exclude: Iterable[str],
+    kinds: tuple[type[nn.Linear], ...] = (nn.Linear,),
 ) -> dict[str, nn.Linear]:
-    """The layers of type `nn.Linear` itself that the patterns choose, by name, in the model's order.
+    """The linear layers that the patterns choose, by name, in the model's order.
 
-    Subclasses are left alone, since their forward may differ; so is `model` itself.
+    Subclasses other than `kinds` are left alone, since their forward may differ; so is `model` itself.
 
     Args:
         include: shell patterns (`fnmatch`) of dotted names, each for a whole name or for its end after a
             dot: `"lm_head"` means `model.lm_head` too, `"layers.*.mlp.*"` all below. None: all layers.
         exclude: patterns of layers to leave, even if included.
+        kinds: the types that are meant, each itself.
     Raises:
         ValueError: none is left.
     """
     include, exclude = None if include is None else _patterns(include), _patterns(exclude)
-    linears = {name: module for name, module in model.named_modules() if type(module) is nn.Linear and name}
+    linears = {name: module for name, module in model.named_modules() if type(module) in kinds and name}
     chosen = {
         name: linear
         for name, linear in linears.items()

@@ -10,7 +10,7 @@ from test_replace import tiny_llama
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zeta.quant import PackedLinear, quantize, quantize_weight
+from zeta.quant import PackedLinear, convert_to_fp8_training, quantize, quantize_weight, replace_linear
 
 
 class Branches(nn.Module):
@@ -128,6 +128,24 @@ def test_shared_and_unreached_layers() -> None:
         ("shared", "gptq"), ("unused", "rtn"), ("large", "rtn"),
     ]  # fmt: skip
     assert isinstance(model.shared, PackedLinear) and model.again is model.shared and model.training
+
+
+def test_layers_in_training_are_packed_as_they_compute() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 64))
+    replace_linear(model, "4bit", group_size=32, include="0")
+    convert_to_fp8_training(model, "rowwise", include="1")
+    weights = [layer.weight.detach().clone() for layer in model]
+    x = torch.randn(3, 64)
+    first = model[0](x)
+    with pytest.raises(ValueError, match="0: was trained for .*32"):
+        quantize(model, "4bit", group_size=64)
+    with pytest.raises(ValueError, match="0: was trained for .*4bit"):
+        quantize(model, "fp8")
+    quantize(model, "4bit", group_size=32)
+    for layer, weight in zip(model, weights, strict=True):
+        assert torch.equal(layer.unpack()[0], quantize_weight(weight, "4bit", 32)[0])
+    torch.testing.assert_close(model[0](x), first, rtol=0, atol=64 * 2**-24 * first.abs().max().item())
 
 
 def test_patterns_and_ways_to_give_batches() -> None:
