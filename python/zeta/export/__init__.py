@@ -6,8 +6,17 @@ says what they hold and who reads them.
 
 from zeta.export.errors import ExportError
 from zeta.export.gguf import export_gguf, import_gguf
+from zeta.export.module import export_quantized
 from zeta.export.pipeline import export
 from zeta.export.report import ExportReport
 from zeta.export.repository import export_repository
 
-__all__ = ["ExportError", "ExportReport", "export", "export_gguf", "export_repository", "import_gguf"]
+__all__ = [
+    "ExportError",
+    "ExportReport",
+    "export",
+    "export_gguf",
+    "export_quantized",
+    "export_repository",
+    "import_gguf",
+]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import torch
+
 from zeta.export.dtypes import parse_dtype
 from zeta.export.errors import ExportError
 from zeta.export.folder import new_folder
 from zeta.export.metadata import write_metadata
 from zeta.export.report import ExportReport
 from zeta.export.skeleton import check_weights, read_skeleton
-from zeta.export.source import open_source
+from zeta.export.source import Source, open_source
 from zeta.export.target import check_layers, choose_target, note_on_rounding
 from zeta.export.tokenizer import check_tokenizer
 from zeta.export.writer import ModelWriter
@@ -50,12 +52,26 @@ def export(
         ExportError: the input is missing, truncated or foreign, the wishes contradict it, or the disk is
             full. `out` is then as it was before.
     """
-    checkpoint, out = Path(checkpoint), Path(os.path.abspath(out))
-    source = open_source(checkpoint)
+    wanted = parse_dtype(dtype, "the wish") if dtype is not None else None
+    return export_source(
+        open_source(Path(checkpoint)), out, precision, group_size, wanted, max_shard_size, overwrite
+    )
+
+
+def export_source(
+    source: Source,
+    out: str | os.PathLike[str],
+    precision: str | None = None,
+    group_size: int | None = None,
+    dtype: torch.dtype | None = None,
+    max_shard_size: int = DEFAULT_SHARD_SIZE,
+    overwrite: bool = False,
+) -> ExportReport:
+    """`export` of what is opened already."""
+    out = Path(os.path.abspath(out))
     if source.folder.resolve().is_relative_to(out.resolve()):
         raise ExportError(f"{out}: holds the checkpoint itself; choose another place")
-    wanted = parse_dtype(dtype, "the wish") if dtype is not None else None
-    target = choose_target(source, precision, group_size, wanted)
+    target = choose_target(source, precision, group_size, dtype)
     skeleton = read_skeleton(source.folder)
     check_weights(source.folder, skeleton, source.weights.shapes)
     check_layers(target, skeleton)

@@ -14,6 +14,7 @@ from zeta.export.dtypes import parse_dtype
 from zeta.export.errors import ExportError
 from zeta.export.json_file import read_json
 from zeta.export.weights import Weights
+from zeta.quant import quantize_weight
 from zeta.quant.precision import DEFAULT_GROUP_SIZE
 from zeta.train.latest import latest_checkpoint
 
@@ -46,6 +47,10 @@ class Source:
         """Read one tensor as the forward saw it: floating-point ones cast to `dtype`, half to even."""
         tensor = self.weights.load(name)
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+    def quantized(self, name: str, precision: str, group_size: int) -> tuple[Tensor, Tensor]:
+        """Codes and scale of a linear layer's weight, as `zeta.quant.quantize_weight` gives them."""
+        return quantize_weight(self.seen(name), precision, group_size)
 
 
 def open_source(path: Path) -> Source:

@@ -17,7 +17,6 @@ from zeta.export.shards import ShardWriter
 from zeta.export.skeleton import Skeleton
 from zeta.export.source import Source
 from zeta.export.target import Target
-from zeta.quant import quantize_weight
 
 
 class ModelWriter:
@@ -78,7 +77,7 @@ class ModelWriter:
             )
         if form := self._form_of(name):
             layer = name.removesuffix(".weight")
-            codes, scale = quantize_weight(tensor, self._target.precision, self._target.group_size)
+            codes, scale = self._source.quantized(name, self._target.precision, self._target.group_size)
             self._digests[name] = digest(codes, scale)
             encoded = form.encode(codes, scale, self._source.dtype)
             yield from ((f"{layer}.{suffix}", tensor) for suffix, tensor in encoded.items())

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
-from typing import NamedTuple
 
 from torch import nn
 
 from zeta.quant.bitlinear import BitLinear
-from zeta.quant.precision import DEFAULT_GROUP_SIZE, TERNARY, check_features, check_precision
-
-
-class Replaced(NamedTuple):
-    """One layer that `replace_linear` swapped."""
-
-    name: str
-    in_features: int
-    out_features: int
+from zeta.quant.fused_inference import leave_fused_inference
+from zeta.quant.precision import DEFAULT_GROUP_SIZE, TERNARY, check_precision
+from zeta.quant.report import LayerReport, QuantizationReport, packed_bytes
+from zeta.quant.selection import check_layers, select_linear
 
 
 def replace_linear(
@@ -26,7 +19,7 @@ def replace_linear(
     group_size: int = DEFAULT_GROUP_SIZE,
     include: Iterable[str] | None = None,
     exclude: Iterable[str] = ("lm_head",),
-) -> list[Replaced]:
+) -> QuantizationReport:
     """Swap every `nn.Linear` of a model for `BitLinear`, in place.
 
     Parameters are kept as they are, the same objects: values, dtype, device, ties and ZeRO-3's marks.
@@ -41,49 +34,24 @@ def replace_linear(
             dot: `"lm_head"` means `model.lm_head` too, `"layers.*.mlp.*"` all below. None: all layers.
         exclude: patterns of layers to leave, even if included.
     Returns:
-        The layers that were swapped, in the order of `model.named_modules()`.
+        The layers that were swapped, in the order of `model.named_modules()`, with their sizes before and
+            once exported.
     Raises:
         ValueError: unknown precision; a `group_size` that does not divide a layer's `in_features` (the layer
             is named); or nothing to swap.
     """
-    check_precision(precision)
-    include, exclude = None if include is None else _patterns(include), _patterns(exclude)
-    linears = {name: module for name, module in model.named_modules() if type(module) is nn.Linear and name}
-    chosen = {
-        name: linear
-        for name, linear in linears.items()
-        if (include is None or _matches(name, include)) and not _matches(name, exclude)
-    }
-    if not chosen:
-        raise ValueError(
-            f"no nn.Linear to replace in {type(model).__name__}: it has {len(linears)}"
-            f"{' (' + ', '.join(list(linears)[:5]) + ' …)' if linears else ''}, "
-            f"include={include}, exclude={exclude}"
-        )
-    for name, linear in chosen.items():
-        try:
-            check_features(linear.in_features, precision, group_size)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}, or exclude the layer") from None
-    for linear in chosen.values():
+    check_precision(precision)  # before the model is looked at: the likelier mistake
+    layers = select_linear(model, include, exclude)
+    check_layers(layers, precision, group_size)
+    for linear in layers.values():
         BitLinear.from_linear(linear, precision, group_size)
-    _leave_fused_inference(model)
-    return [Replaced(name, linear.in_features, linear.out_features) for name, linear in chosen.items()]
+    leave_fused_inference(model, BitLinear)
+    return QuantizationReport(_report(*item, precision, group_size) for item in layers.items())
 
 
-def _leave_fused_inference(model: nn.Module) -> None:
-    """torch's encoder layers have a fused inference path that reads `linear1.weight` past its forward."""
-    for module in model.modules():
-        if isinstance(module, nn.TransformerEncoder):
-            module.use_nested_tensor = False
-        elif isinstance(module, nn.TransformerEncoderLayer):
-            if isinstance(module.linear1, BitLinear) or isinstance(module.linear2, BitLinear):
-                module.activation_relu_or_gelu = 0  # torch takes the fused path for relu and gelu only
-
-
-def _patterns(patterns: Iterable[str]) -> tuple[str, ...]:
-    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}") for pattern in patterns)
+def _report(name: str, linear: nn.Linear, precision: str, group_size: int) -> LayerReport:
+    shape, dtype = (linear.in_features, linear.out_features), linear.weight.dtype
+    before = shape[0] * shape[1] * dtype.itemsize  # not the weight's own size: ZeRO-3 leaves it empty
+    return LayerReport(
+        name, *shape, precision, "qat", before, packed_bytes(*shape, precision, group_size, dtype)
+    )

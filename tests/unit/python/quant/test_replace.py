@@ -29,7 +29,8 @@ def test_llama_keeps_its_parameters_and_trains() -> None:
     model = tiny_llama()
     before = dict(model.named_parameters())
     report = replace_linear(model, "4bit", group_size=32)
-    assert len(report) == 14 and report[0] == ("model.layers.0.self_attn.q_proj", 32, 32)
+    assert len(report) == 14 and report[0][:3] == ("model.layers.0.self_attn.q_proj", 32, 32)
+    assert (report[0].bytes_before, report[0].bytes_after) == (32 * 32 * 4, 32 * 32 // 2 + 32 * 2)
     assert all(parameter is before[name] for name, parameter in model.named_parameters())
     assert type(model.lm_head) is nn.Linear
     assert model.lm_head.weight is model.model.embed_tokens.weight
