@@ -28,8 +28,12 @@ void require_known(const JsonObject& object, std::initializer_list<std::string_v
 Quantization::Quantization(const JsonObject& config) {
   const auto quantization = config.object("quantization_config");
   if (!quantization) return;
-  const std::string method = quantization->one_of("quant_method", {"bitnet", "compressed-tensors"});
-  method == "bitnet" ? read_bitnet(*quantization) : read_compressed_tensors(*quantization);
+  const std::string method = quantization->one_of("quant_method", {"bitnet", "compressed-tensors", "zeta"});
+  if (method == "zeta") {
+    read_zeta(*quantization);
+  } else {
+    method == "bitnet" ? read_bitnet(*quantization) : read_compressed_tensors(*quantization);
+  }
 }
 
 void Quantization::read_bitnet(const JsonObject& quantization) {
@@ -53,13 +57,23 @@ void Quantization::read_bitnet(const JsonObject& quantization) {
   }
 }
 
+// What no other library has a form for.
+void Quantization::read_zeta(const JsonObject& quantization) {
+  require_known(quantization, {"quant_method", "format", "modules_to_not_convert"});
+  quantization.one_of("format", {"int2"});
+  format_ = WeightFormat::kInt2;
+  targets_ = {ModulePattern::compressed_tensors("Linear", quantization.where())};
+  for (const std::string& text : quantization.strings("modules_to_not_convert")) {
+    excluded_.push_back(ModulePattern::compressed_tensors(text, quantization.where()));
+  }
+}
+
 void Quantization::read_compressed_tensors(const JsonObject& quantization) {
   // Those that are not read below say how the library came to the weights, or how it is to use them.
   require_known(quantization,
                 {"quant_method", "format", "config_groups", "ignore", "kv_cache_scheme", "sparsity_config",
                  "transform_config", "moe_sparsity_config", "version", "quantization_status",
                  "global_compression_ratio", "run_compressed", "dequantize", "use_optimized_inference"});
-  format_ = WeightFormat::kInt4;
   require_absent(quantization, "kv_cache_scheme");
   require_absent(quantization, "moe_sparsity_config");
   for (std::string_view key : {"sparsity_config", "transform_config"}) {
@@ -73,15 +87,39 @@ void Quantization::read_compressed_tensors(const JsonObject& quantization) {
   const JsonObject group = groups.required_object(std::string_view(groups.raw().begin()->key()));
   require_known(group, {"targets", "weights", "format", "input_activations", "output_activations"});
   const JsonObject& with_format = group.has("format") ? group : quantization;
-  with_format.one_of("format", {"pack-quantized"});
-  require_absent(group, "input_activations");
+  const std::string format =
+      with_format.one_of("format", {"pack-quantized", "int-quantized", "float-quantized"});
   require_absent(group, "output_activations");
-  read_scheme(group.required_object("weights"));
+  if (format == "pack-quantized") {
+    format_ = WeightFormat::kInt4;
+    require_absent(group, "input_activations");
+    read_scheme(group.required_object("weights"));
+  } else {
+    format_ = format == "int-quantized" ? WeightFormat::kInt8 : WeightFormat::kFp8;
+    const std::string_view type = format_ == WeightFormat::kInt8 ? "int" : "float";
+    read_8bit(group.required_object("weights"), type, "channel", /*dynamic=*/false);
+    read_8bit(group.required_object("input_activations"), type, "token", /*dynamic=*/true);
+  }
   for (const std::string& text : group.strings("targets")) {
     targets_.push_back(ModulePattern::compressed_tensors(text, group.where()));
   }
   for (const std::string& text : quantization.strings("ignore")) {
     excluded_.push_back(ModulePattern::compressed_tensors(text, quantization.where()));
+  }
+}
+
+void Quantization::read_8bit(const JsonObject& numbers, std::string_view type, std::string_view strategy,
+                             bool dynamic) {
+  require_known(numbers, {"num_bits", "type", "strategy", "symmetric", "dynamic", "actorder", "group_size",
+                          "scale_dtype", "zp_dtype", "block_structure", "observer", "observer_kwargs"});
+  if (numbers.integer("num_bits", 1, 64) != 8) numbers.fail("num_bits", "not supported; expected 8");
+  numbers.one_of("type", {type}, std::string("int"));
+  numbers.one_of("strategy", {strategy});
+  require_absent(numbers, "actorder");
+  require_absent(numbers, "block_structure");
+  if (!numbers.boolean("symmetric", true)) numbers.fail("symmetric", "not supported; expected true");
+  if (numbers.boolean("dynamic", false) != dynamic) {
+    numbers.fail("dynamic", std::string("not supported; expected ") + (dynamic ? "true" : "false"));
   }
 }
 

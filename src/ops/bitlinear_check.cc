@@ -10,6 +10,9 @@ using OptionalTensor = std::optional<Tensor>;
 std::optional<at::ScalarType> activation_codes(Precision precision) {
   switch (precision) {
     case Precision::kTernary:
+    case Precision::kBinary:
+    case Precision::kInt2:
+    case Precision::kInt8:
       return at::kChar;
     case Precision::kInt4:
       return {};

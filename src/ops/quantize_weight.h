@@ -6,8 +6,11 @@
 //
 //   precision  codes   scale
 //   1.58bit    −1..1   (1)                                       BitNet b1.58, arXiv 2402.17764
+//   1bit       −1, 1   (1)                                       BitNet, arXiv 2310.11453
+//   2bit       −3, −1, 1, 3  (out_features, 1)
 //   4bit       −8..7   (out_features, in_features / group_size)  group_size a multiple of 8 that divides
 //   in_features
+//   8bit       −128..127  (out_features, 1)
 //   fp8        e4m3   (out_features, 1)
 //
 // The arithmetic is written in docs/design/foundation.md. A weight that is not finite gives a scale that is
@@ -23,7 +26,7 @@
 
 namespace zeta::ops {
 
-enum class Precision { kTernary, kInt4, kFp8 };
+enum class Precision { kTernary, kInt4, kFp8, kBinary, kInt2, kInt8 };
 
 // Throws c10::Error naming the known ones.
 C10_EXPORT Precision parse_precision(std::string_view name);

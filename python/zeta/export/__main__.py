@@ -131,7 +131,7 @@ def _parser() -> OneLineParser:
     weights = parser.add_argument_group("of a checkpoint")
     weights.add_argument(
         "--precision",
-        choices=("1.58bit", "4bit", "fp8", "none"),
+        choices=("1bit", "1.58bit", "2bit", "4bit", "8bit", "fp8", "none"),
         help="of linear layers; default: what was trained with",
     )
     weights.add_argument(

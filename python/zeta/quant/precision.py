@@ -12,12 +12,18 @@ class Precision(NamedTuple):
     grouped: bool  # `group_size` input features share a scale
 
 
+BINARY = "1bit"
 TERNARY = "1.58bit"
+INT2 = "2bit"
 INT4 = "4bit"
+INT8 = "8bit"
 FP8 = "fp8"
 PRECISIONS = {
+    BINARY: Precision(grouped=False),
     TERNARY: Precision(grouped=False),
+    INT2: Precision(grouped=False),
     INT4: Precision(grouped=True),
+    INT8: Precision(grouped=False),
     FP8: Precision(grouped=False),
 }
 KNOWN = tuple(PRECISIONS)

@@ -38,7 +38,7 @@ def check_packing(config: LlamaConfig, params: ZetaParams) -> None:
     precision = params.bitlinear_precision
     if precision == "4bit" and params.group_size % 8:
         raise TrainError(f"group_size must be a multiple of 8, got {params.group_size}")
-    multiple = {"none": 1, "1.58bit": 4, "4bit": params.group_size, "fp8": 1}[precision]
+    multiple = {"none": 1, "4bit": params.group_size, "fp8": 1}.get(precision, 4)
     sizes = {
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,
@@ -52,5 +52,7 @@ def check_packing(config: LlamaConfig, params: ZetaParams) -> None:
             )
     for key in ("attention_bias", "mlp_bias"):
         # Readers of ternary weights multiply a bias by the weights' scale.
-        if getattr(config, key) and precision == "1.58bit":
-            raise TrainError(f"bitlinear_precision=1.58bit allows no biases: set {key} to false in --model")
+        if getattr(config, key) and precision in ("1bit", "1.58bit"):
+            raise TrainError(
+                f"bitlinear_precision={precision} allows no biases: set {key} to false in --model"
+            )

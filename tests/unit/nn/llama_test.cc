@@ -14,10 +14,13 @@ namespace {
 //   fp32: rounding of 15 linear layers of up to 96 terms, 15 · 96 · 2⁻²⁴;
 //   bf16: about 30 roundings of the whole activation one after another, 30 · 2⁻⁹;
 //   ternary: rounding that flips a few activations by one of 127 steps. One flip moves a product of 64 terms,
-//     whose largest input is about 3 times the typical one, by about 3/(127·√64) of its size; allow three.
+//     whose largest input is about 3 times the typical one, by about 3/(127·√64) of its size; allow three;
+//   int2, int8: the same;  fp8: a flip moves an input by 2⁻⁴ of itself in the mean, 3 · 2⁻⁴/√64; allow one.
 double tolerance(const std::string& name) {
   if (name == "dense_bf16") return 30 * 0x1p-9;
-  return name.starts_with("ternary") ? 3 * 3.0 / (127 * 8) : 15 * 96 * 0x1p-24;
+  if (name == "fp8") return 3 * 0x1p-4 / 8;
+  return name.starts_with("ternary") || name == "int2" || name == "int8" ? 3 * 3.0 / (127 * 8)
+                                                                         : 15 * 96 * 0x1p-24;
 }
 
 at::Tensor expected_logits(const GoldenLlama& golden) {
@@ -115,12 +118,14 @@ TEST_P(LlamaGolden, WeightsStayAsTheyAreOnDisk) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Folders, LlamaGolden,
-                         ::testing::Values("dense", "dense_bf16", "ternary", "ternary_bitlinear", "int4"),
+                         ::testing::Values("dense", "dense_bf16", "ternary", "ternary_bitlinear", "int4",
+                                           "int2", "int8", "fp8"),
                          [](const auto& test) { return std::string(test.param); });
 
 // bf16 logits tie too often to compare choices.
 INSTANTIATE_TEST_SUITE_P(Folders, LlamaGreedy,
-                         ::testing::Values("dense", "ternary", "ternary_bitlinear", "int4"),
+                         ::testing::Values("dense", "ternary", "ternary_bitlinear", "int4", "int2", "int8",
+                                           "fp8"),
                          [](const auto& test) { return std::string(test.param); });
 
 using LlamaFolder = FolderTest;
