@@ -12,7 +12,8 @@
 // docs/design/foundation.md has the formulas.
 //
 // Gradients are straight through (Bengio et al., arXiv 1308.3432): ∂x = ∂y · Ŵ, ∂weight = ∂yᵀ · x̂, ∂bias = Σ
-// ∂y. Of x the forward keeps its codes where it is quantised, else x itself; the weight is quantised again in
+// ∂y. Of x the forward keeps its codes where it is quantised, else x itself, and nothing while the weight asks for no
+// gradient; the weight is quantised again in
 // the backward, so that it may be replaced in between by the same values elsewhere (ZeRO-3). Under autocast x
 // is cast and a float32 weight is not: it is quantised from the values that a checkpoint stores.
 //

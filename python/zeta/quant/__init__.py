@@ -10,6 +10,7 @@ from zeta.quant.pack import (
     pack_ternary,
     unpack_int2,
     unpack_int4,
+    unpack_int8,
     unpack_ternary,
 )
 from zeta.quant.packed_layer import PackedLinear
@@ -36,5 +37,6 @@ __all__ = [
     "unpack_gguf",
     "unpack_int2",
     "unpack_int4",
+    "unpack_int8",
     "unpack_ternary",
 ]

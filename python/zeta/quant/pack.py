@@ -133,6 +133,22 @@ def pack_int8(codes: Tensor) -> Tensor:
     return torch.cat([q[0] | q[1] << 2 | q[2] << 4 | q[3] << 6 for q in planes])
 
 
+def unpack_int8(packed: Tensor) -> Tensor:
+    """Undo `pack_int8`.
+
+    Args:
+        packed: uint8 `(N, K)`; N a multiple of 4.
+    Returns:
+        int8 `(N, K)`.
+    Raises:
+        ValueError: wrong dtype or shape.
+    """
+    _check(packed, torch.uint8, "packed 8-bit weights")
+    planes = [torch.cat([plane >> shift & 3 for shift in (0, 2, 4, 6)]) for plane in packed.chunk(4)]
+    biased = planes[0] | planes[1] << 2 | planes[2] << 4 | planes[3] << 6
+    return (biased ^ 128).view(torch.int8)
+
+
 def _check(tensor: Tensor, dtype: torch.dtype, what: str) -> None:
     if tensor.dtype != dtype or tensor.dim() != 2:
         raise ValueError(

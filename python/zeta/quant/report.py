@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from zeta.quant.precision import FP8, INT4
+from zeta.quant.precision import FP8, INT2, INT4, INT8
 
 
 class LayerReport(NamedTuple):
@@ -78,7 +78,9 @@ def packed_bytes(
     weights = in_features * out_features
     if precision == INT4:
         return weights // 2 + 2 * weights // group_size
-    return weights + 2 * out_features if precision == FP8 else weights // 4 + dtype.itemsize
+    if precision in (INT8, FP8):
+        return weights + 2 * out_features
+    return weights // 4 + (2 * out_features if precision == INT2 else dtype.itemsize)
 
 
 def _bytes(count: int) -> str:

@@ -7,7 +7,7 @@ import torch
 from quant_formulas import ROUNDOFF, activation_used, assert_within, exact, normal
 from torch import Tensor
 
-from zeta.quant import BitLinear, pack_int2, pack_int8, quantize_weight, unpack_int2
+from zeta.quant import BitLinear, pack_int2, pack_int8, quantize_weight, unpack_int2, unpack_int8
 
 PRECISION = {"int2": "2bit", "int8": "8bit", "fp8": "fp8"}
 PACK = {"int2": pack_int2, "int8": pack_int8, "fp8": lambda codes: codes}
@@ -122,6 +122,8 @@ def test_non_finite_activations_reach_the_output(format: str, device: str) -> No
 def test_packing_goes_both_ways_and_refuses_what_is_no_code() -> None:
     codes = torch.randint(-2, 2, (8, 9), dtype=torch.int8) * 2 + 1
     assert torch.equal(unpack_int2(pack_int2(codes)), codes)
+    wide = torch.randint(-128, 128, (8, 9), dtype=torch.int8)
+    assert torch.equal(unpack_int8(pack_int8(wide)), wide)
     with pytest.raises(ValueError, match="expected codes of −3, −1, 1 and 3, got an even one"):
         pack_int2(torch.full((4, 4), 2, dtype=torch.int8))
     with pytest.raises(ValueError, match=r"expected codes in \[-3, 3\], got \[5, 5\]"):
