@@ -1,12 +1,13 @@
 """Attention on a GPU beside torch's: TFLOP/s of the forward and of the backward, results checked.
 
-    tools/run python bench/gpu/attention.py [--rounds 4] [--head-dim 64]
+    tools/run python bench/gpu/attention.py [--rounds 4] [--warm-up 0.2] [--head-dim 64]
 
 Work counts two products forward and five backward, halved under causality. All have 16384 tokens and heads 2048 wide
-together, in bf16, without a graph. Those compared take turns, `--rounds` times; a figure is the best round's median of
-eight calls, a ratio is to cuDNN's, of the best rounds and of the middle ones. `error` is the root mean square of the
-difference from float64 over one head, relative to the result's. FlashAttention-4 takes part where it is installed
-(the packages flash-attn-4 and nvidia-cutlass-dsl[cu13]), and our kernels for Ampere do on Hopper, which has others.
+together, in bf16, without a graph, and our own kernels everywhere. Those compared take turns, `--rounds` times; a
+figure is the best round's median of eight calls after `--warm-up` seconds of them, a ratio is to cuDNN's, of the best
+rounds and of the middle ones. `error` is the root mean square of the difference from float64 over one head, relative
+to the result's. FlashAttention-4 takes part where it is installed (the packages flash-attn-4 and
+nvidia-cutlass-dsl[cu13]), and our kernels for Ampere do on Hopper, which has others.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ try:
     from flash_attn.cute import flash_attn_func
 except ImportError:
     flash_attn_func = None
+
+os.environ["ZETA_ATTENTION_DISPATCH"] = "own"  # what is to be compared with cuDNN is not cuDNN
 
 TOKENS, WIDTH = 16384, 2048
 HEAD_DIMS, LENGTHS = (64, 128), (512, 2048, TOKENS)
@@ -105,7 +108,9 @@ def report(name: str, flops: float, rounds: dict[str, list[float]], errors: dict
     print(f"{name:32} " + "   ".join(texts), flush=True)
 
 
-def measure(dim: int, seq: int, causal: bool, rounds: int, mask: Tensor | None = None) -> None:
+def measure(
+    dim: int, seq: int, causal: bool, rounds: int, warm_up: float, mask: Tensor | None = None
+) -> None:
     torch.manual_seed(0)
     size = (TOKENS // seq, seq, WIDTH // dim, dim)
     tensors = [torch.randn(size, dtype=torch.bfloat16, device="cuda").transpose(1, 2) for _ in range(4)]
@@ -140,7 +145,7 @@ def measure(dim: int, seq: int, causal: bool, rounds: int, mask: Tensor | None =
         times: dict[str, list[float]] = {name: [] for name in rivals}
         for _ in range(rounds):
             for name, taken in times.items():
-                taken.append(event_seconds(lambda: call(name), samples=8, warm_up=0.2))  # noqa: B023
+                taken.append(event_seconds(lambda: call(name), samples=8, warm_up=warm_up))  # noqa: B023
         flops = products * 2 * TOKENS * seq * WIDTH / (2 if causal else 1)
         report(f"{step:8} head_dim {dim:3} seq {seq:5} {kind}", flops, times, errors[step])
 
@@ -150,13 +155,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--warm-up", type=float, default=0.2)
     parser.add_argument("--head-dim", type=int, nargs="*", default=HEAD_DIMS)
     args = parser.parse_args()
     print(heading())
     for dim, seq, causal in product(args.head_dim, LENGTHS, (True, False)):
-        measure(dim, seq, causal, args.rounds)
+        measure(dim, seq, causal, args.rounds, args.warm_up)
     if MASKED[0] in args.head_dim:
-        measure(*MASKED, causal=False, rounds=args.rounds, mask=random_mask(MASKED[1]))
+        measure(*MASKED, False, args.rounds, args.warm_up, random_mask(MASKED[1]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Attention with options on a GPU beside what torch has for each: TFLOP/s of the forward and of the backward.
 
-    tools/run python bench/gpu/attention_options.py [--rounds 3] [--only window]
+    tools/run python bench/gpu/attention_options.py [--rounds 3] [--only window bias]
 
 bf16, 16384 tokens, heads 2048 wide together, without a graph. Work counts two products forward and five backward
 over every pair of tokens that may attend (masks and windows are counted, tile edges are not). Those compared take
@@ -73,7 +73,7 @@ def packed(lengths: list[int]) -> tuple[Call, Call]:
 
     def theirs(*qkv: Tensor) -> Tensor:
         q, k, v = (t.flatten(0, 1) for t in qkv)
-        return varlen_attn(q, k, v, starts, starts, longest, longest, is_causal=True)[None]
+        return varlen_attn(q, k, v, starts, starts, longest, longest, window_size=(-1, 0))[None]
 
     return ours, theirs
 
@@ -161,11 +161,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument("--only", nargs="+", default=[""], help="rows whose name has one of these in it")
     arguments = parser.parse_args()
     print(heading())
     for row in rows():
-        if arguments.only in row.name:
+        if any(word in row.name for word in arguments.only):
             measure(row, arguments.rounds)
 
 

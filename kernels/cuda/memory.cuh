@@ -69,12 +69,14 @@ __device__ inline uint32_t shared_place(const void* shared) {
 __device__ inline void load_matrices(uint32_t (&m)[4], uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
-               : "r"(row));
+               : "r"(row)
+               : "memory");
 }
 __device__ inline void load_matrices_transposed(uint32_t (&m)[4], uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
-               : "r"(row));
+               : "r"(row)
+               : "memory");
 }
 
 // A hint: harmless whatever is written to the address later, as every write goes through L2.

@@ -19,10 +19,12 @@ CudaIsa best(const cudaDeviceProp& device) {
 }  // namespace
 
 CudaIsa cuda_isa(const at::Tensor& t) {
-  const CudaIsa its = best(*at::cuda::getDeviceProperties(t.get_device()));
+  const cudaDeviceProp& device = *at::cuda::getDeviceProperties(t.get_device());
+  const CudaIsa its = best(device);
   const char* variable = std::getenv("ZETA_CUDA_ISA");
   const std::string forced = variable == nullptr ? "" : variable;
-  if (forced.empty()) return its == CudaIsa::kSm80 ? CudaIsa::kNone : its;
+  // What is newer than Hopper runs sm_80's instructions, but torch's kernels use its own.
+  if (forced.empty()) return its == CudaIsa::kSm80 && device.major > 8 ? CudaIsa::kNone : its;
   TORCH_CHECK_VALUE(forced == "sm_80" || forced == "sm_90", "ZETA_CUDA_ISA=", forced,
                     ": expected sm_80 or sm_90");
   const CudaIsa wanted = forced == "sm_80" ? CudaIsa::kSm80 : CudaIsa::kSm90;

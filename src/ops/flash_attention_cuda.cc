@@ -11,6 +11,7 @@
 #include "src/ops/flash_attention_aten.h"
 #include "src/ops/flash_attention_check.h"
 #include "src/ops/flash_attention_cuda_operands.h"
+#include "src/ops/flash_attention_dispatch.h"
 
 namespace zeta::ops {
 namespace {
@@ -32,6 +33,8 @@ std::tuple<Tensor, Tensor> forward_cuda(const Tensor& q, const Tensor& k, const 
   if (auto result = flash_attention_decode(q, k, v, mask, scale, causal, options)) return *std::move(result);
   if (cuda_isa(q) != CudaIsa::kSm90)
     return flash_attention_forward_ampere(q, k, v, mask, scale, causal, options);
+  if (auto result = flash_attention_forward_cudnn(q, k, v, mask, scale, causal, options))
+    return *std::move(result);
   const bool plain = !mask && options.plain();
   // One query sees every key, and wants them split among blocks, which torch's kernel does and this does not.
   const bool one_query = q.size(1) == 1;

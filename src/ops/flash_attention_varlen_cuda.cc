@@ -1,5 +1,5 @@
-// The flash_attention_varlen ops on CUDA: one launch over all sequences' tiles on Hopper (once kPackingRuns),
-// else ATen.
+// The flash_attention_varlen ops on CUDA: one launch over all sequences' tiles on Hopper, else
+// ATen.
 #include <ATen/ATen.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAException.h>
@@ -22,7 +22,7 @@ std::tuple<Tensor, Tensor> forward_cuda(const Tensor& q, const Tensor& k, const 
                                         const PackedLengths& lengths, double scale, bool causal,
                                         const AttentionOptions& options) {
   check_packed_inputs(q, k, v, lengths, options);
-  if (cuda::kPackingRuns && hopper_can_read(q, k, v)) {
+  if (hopper_can_read(q, k, v)) {
     const c10::cuda::CUDAGuard guard(q.device());
     const auto sequences = packed_sequences(q, k, lengths);
     const HopperOperands its(as_batch(q), as_batch(k), as_batch(v));
@@ -55,7 +55,7 @@ PackedGradients backward_cuda(const Tensor& grad_out, const Tensor& q, const Ten
                               double scale, bool causal, const AttentionOptions& options) {
   check_packed_inputs(q, k, v, lengths, options);
   check_packed_gradient(grad_out, q, v, out, lse);
-  if (cuda::kPackingRuns && hopper_can_read(q, k, v)) {
+  if (hopper_can_read(q, k, v)) {
     const c10::cuda::CUDAGuard guard(q.device());
     const auto sequences = packed_sequences(q, k, lengths);
     const HopperOperands its(as_batch(q), as_batch(k), as_batch(v));

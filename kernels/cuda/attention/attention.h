@@ -33,9 +33,6 @@ struct AttentionTensor {
   int64_t head_stride = 0;
 };
 
-// Whether packed sequences run: not before the kernels' present form has been tested on a GPU.
-inline constexpr bool kPackingRuns = false;
-
 struct AttentionForward {
   HalfType type;  // of every AttentionTensor
   AttentionShape shape;
@@ -56,8 +53,8 @@ struct AttentionForward {
 bool attention_forward_sm90_supports(const AttentionForward& args);
 cudaError_t attention_forward_sm90(const AttentionForward& args, cudaStream_t stream);
 
-// The same for whatever attention_forward_sm90 does not look at: options and any scale; packing and dims up
-// to 256 are written too, but not yet `supported` (docs/design/attention_cuda.md).
+// The same for whatever attention_forward_sm90 does not look at: options, packing, any scale and dims up to
+// 256.
 int64_t attention_forward_options_workspace(const AttentionForward& args);
 bool attention_forward_options_supports(const AttentionForward& args);
 cudaError_t attention_forward_options(const AttentionForward& args, cudaStream_t stream);
@@ -91,9 +88,8 @@ int64_t attention_backward_sm90_workspace(const AttentionShape& shape);
 bool attention_backward_sm90_supports(const AttentionBackward& args);
 cudaError_t attention_backward_sm90(const AttentionBackward& args, cudaStream_t stream);
 
-// The same with options, any scale, deterministic, and as for the forward packing and dims up to 256;
-// args.workspace may be null for the first. A bias's gradient where it broadcasts is summed in an order that
-// varies, asked or not.
+// The same with options, packing, any scale, dims up to 256, and deterministic; args.workspace may be null
+// for the first. A bias's gradient where it broadcasts is summed in an order that varies, asked or not.
 int64_t attention_backward_options_workspace(const AttentionBackward& args);
 bool attention_backward_options_supports(const AttentionBackward& args);
 cudaError_t attention_backward_options(const AttentionBackward& args, cudaStream_t stream);

@@ -91,7 +91,10 @@ struct StepEditor {
   }
 
   // Turns products into probabilities; `left` gets what dropout leaves of them, rounded. lse: the columns'.
-  __device__ __forceinline__ void exponentiate(const StepPlace& at, float (&x)[kCount], const float* lse,
+  // add_bias: adds a bias from shared memory.
+  template <class AddBias>
+  __device__ __forceinline__ void exponentiate(const StepPlace& at, float (&x)[kCount],
+                                               const AddBias& add_bias, const float* lse,
                                                uint32_t (&left)[kColumns / 16][4]) {
     const int lane = static_cast<int>(threadIdx.x) % 32, row = at.warp_key + lane / 4;
     scale_scores(p, x);
@@ -103,6 +106,7 @@ struct StepEditor {
         slopes[i / 2] = pack(1 - a * a, 1 - b * b, __half());
       }
     }
+    add_bias(x);
     place_scores<T, true>(p, at.sequence, x, at.batch, at.info.head, row, at.first_query + lane % 4 * 2,
                           at.info.partly);
     if (at.info.masked) MaskView(p.mask, at.batch, at.info.head).exclude(x, row, at.first_query);

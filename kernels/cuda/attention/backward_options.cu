@@ -48,16 +48,20 @@ cudaError_t launch(const AttentionBackward& args, cudaStream_t stream) {
   auto* const workspace = static_cast<char*>(args.workspace);
   BackwardOptionParams p;
   p.score = score_params(args.options, s, args.softmax_scale, args.causal);
+  p.bias.used = false;
   for (const auto error :
        {hopper::map_boxes(&p.q, query_tensor(args.q, s, s.head_dim), Traits::kQueries),
         hopper::map_boxes(&p.k, key_tensor(args.k, s, s.head_dim), Traits::kKeys),
         hopper::map_boxes(&p.v, key_tensor(args.v, s, s.value_dim), Traits::kKeys),
         hopper::map_boxes(&p.grad_out, query_tensor(args.grad_out, s, s.value_dim), Traits::kQueries),
+        Traits::kKeys == 128 ? map_bias(args.options.bias, s, &p.bias) : cudaSuccess,
         pack_mask(args.options.mask, s, true, workspace + parts.statistics + parts.grad_q + parts.turns,
                   &p.score.mask, stream)})
     if (error != cudaSuccess) return error;
+  if (p.bias.used) p.score.bias = {};
   p.packing = args.packing;
   p.grad_bias = args.grad_bias;
+  p.batches_together = batches_share(args.options.bias);
   p.seq_q = static_cast<int>(s.seq_q), p.seq_k = static_cast<int>(s.seq_k);
   p.num_heads = static_cast<int>(s.num_heads), p.group = static_cast<int>(s.num_heads / s.num_kv_heads);
   p.head_dim = static_cast<int>(s.head_dim), p.value_dim = static_cast<int>(s.value_dim);
@@ -87,9 +91,9 @@ cudaError_t launch(const AttentionBackward& args, cudaStream_t stream) {
   constexpr unsigned kRowBlocks = Traits::kQueries * Traits::kHeadDim / 8 / 256;
   if (blocks > 0)
     prepare_backward<Traits><<<dim3(blocks * kRowBlocks, heads, sequences), 256, 0, stream>>>(p, rows);
-  if (tiles > 0)
-    kernel<<<dim3(tiles, kv_heads, packed ? 1 : sequences), Traits::kThreads, Traits::kSharedBytes, stream>>>(
-        p);
+  const dim3 grid =
+      p.batches_together ? dim3(tiles, sequences, kv_heads) : dim3(tiles, kv_heads, packed ? 1 : sequences);
+  if (tiles > 0) kernel<<<grid, Traits::kThreads, Traits::kSharedBytes, stream>>>(p);
   if (blocks > 0) finish_backward<Traits><<<dim3(blocks, heads, sequences), 256, 0, stream>>>(p, rows);
   return cudaGetLastError();
 }
@@ -119,11 +123,10 @@ int64_t attention_backward_options_workspace(const AttentionBackward& args) {
 bool attention_backward_options_supports(const AttentionBackward& args) {
   const AttentionShape& s = args.shape;
   constexpr int64_t kMost = 65535;  // of a grid's second and third dimension
-  return std::max(s.head_dim, s.value_dim) <= 128 && (kPackingRuns || !args.packing.sequences) &&
-         can_pack(args.options.mask, s) && s.num_heads <= kMost && s.batch <= kMost &&
-         args.packing.sequence_count <= kMost && s.seq_q + s.seq_k <= kMostPositions / 8 &&
-         can_map(query_tensor(args.q, s, s.head_dim)) && can_map(key_tensor(args.k, s, s.head_dim)) &&
-         can_map(key_tensor(args.v, s, s.value_dim)) &&
+  return std::max(s.head_dim, s.value_dim) <= 256 && can_pack(args.options.mask, s) && s.num_heads <= kMost &&
+         s.batch <= kMost && args.packing.sequence_count <= kMost &&
+         s.seq_q + s.seq_k <= kMostPositions / 8 && can_map(query_tensor(args.q, s, s.head_dim)) &&
+         can_map(key_tensor(args.k, s, s.head_dim)) && can_map(key_tensor(args.v, s, s.value_dim)) &&
          can_map(query_tensor(args.grad_out, s, s.value_dim)) && in_sixteen_bytes(args.out) &&
          in_sixteen_bytes(args.grad_out) && in_sixteen_bytes(args.grad_q) && in_sixteen_bytes(args.grad_k) &&
          in_sixteen_bytes(args.grad_v);

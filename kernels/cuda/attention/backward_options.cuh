@@ -28,6 +28,9 @@ struct OptionKeyWorker : KeyWorker<Traits> {
     for (int i = 0; i < Traits::kHeadDim / 2; ++i) grad_k[i] = grad_v[i] = 0;
     shared.kv_full.wait(0);
     StepEditor<T, Traits::kQueries> editor(p.score);
+    const auto add_bias = [&](float(&x)[Traits::kQueries / 2]) {
+      if (p.bias.used) add_bias_tiles<T, true>(x, shared.grad_scores[turn] + group * kBiasTile, kBiasStep);
+    };
     for (;;) {
       const StepInfo& info = shared.infos[q_at.stage];
       shared.q_full[q_at.stage].wait(q_at.parity);
@@ -39,7 +42,7 @@ struct OptionKeyWorker : KeyWorker<Traits> {
       hopper::wgmma_wait<0>();
       hopper::pin(scores);
       shared.grad_full[grad_at.stage].wait(grad_at.parity);
-      editor.exponentiate(at, scores, shared.statistics[grad_at.stage][0], left);
+      editor.exponentiate(at, scores, add_bias, shared.statistics[grad_at.stage][0], left);
       Base::start_sum(grad_v, left, shared.grad_out[grad_at.stage], true);
       if constexpr (Traits::kHeadDim == 64) {  // `left` leaves its registers to the other product
         hopper::wgmma_wait<0>();
@@ -51,6 +54,7 @@ struct OptionKeyWorker : KeyWorker<Traits> {
       hopper::pin(grad_v);
       editor.differentiate(at, p.grad_bias, scores, grad_scores, shared.statistics[grad_at.stage][1],
                            grad_left);
+      if (p.bias.used) hopper::named_sync(2 + group, 128);  // all have read the biases that dS replaces
       Base::share_grad_scores(shared.grad_scores[turn]);
       const SharedSum<Traits> sum(p, at, group);
       hopper::named_sync(1, 256);  // from here on `info` may be that of a later step
@@ -98,11 +102,13 @@ __global__ void __launch_bounds__(Traits::kThreads, 1)
     }
     hopper::publish_barriers();
   }
-  PackedTile tile = {static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.z)};
+  const auto batch = static_cast<int>(p.batches_together ? blockIdx.y : blockIdx.z),
+             kv_head = static_cast<int>(p.batches_together ? blockIdx.z : blockIdx.y);
+  PackedTile tile = {static_cast<int>(blockIdx.x), batch};
   if (p.packing.tiles) tile = p.packing.tiles[blockIdx.x];
   if (threadIdx.x == 0) shared.sequence = sequence_of(p, tile.sequence);
   __syncthreads();
-  const int first_key = tile.block * Traits::kKeys, kv_head = static_cast<int>(blockIdx.y);
+  const int first_key = tile.block * Traits::kKeys;
   if (group == 0) {
     hopper::release_registers<24>();
     if (threadIdx.x == 0) load_option_steps<Traits>(p, shared, first_key, kv_head, tile.sequence);

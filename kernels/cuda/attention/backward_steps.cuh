@@ -3,13 +3,16 @@
 
 #include "kernels/cuda/attention/backward_edit.cuh"
 #include "kernels/cuda/attention/backward_tiles.cuh"
+#include "kernels/cuda/attention/bias_tile.cuh"
 
 namespace zeta::cuda {
 
 struct BackwardOptionParams : BackwardParams {
+  BiasBoxes bias;
   ScoreParams score;
   AttentionPacking packing;
   AttentionBiasGradient grad_bias;
+  bool batches_together;  // batches are the grid's second dimension, kv heads its third
   int* turns;  // none, or for each block of queries and warpgroup how many blocks of keys have added to dQ
 };
 
@@ -112,6 +115,19 @@ struct StepWalk {
   }
 };
 
+// Where a step's biases lie until they are dS's, whose place they share: each warpgroup's tiles of 64 keys
+// begin where its dS does, and follow each other by kBiasStep.
+constexpr int kBiasStep = 2 * kBiasTile;
+
+template <class Traits>
+__device__ __forceinline__ void load_step_bias(const BackwardOptionParams& p, char* to, Barrier& full,
+                                               int query, int first_key, int head, int batch) {
+  for (int group = 0; group < 2; ++group)
+    for (int at = 0; at < Traits::kQueries; at += 64)
+      p.bias.load(to + at / 64 * kBiasStep + group * kBiasTile, full, query + at, first_key + group * 64,
+                  head, batch);
+}
+
 template <class Traits>
 __device__ __forceinline__ void load_option_steps(const BackwardOptionParams& p,
                                                   typename Traits::Shared& shared, int first_key, int kv_head,
@@ -136,7 +152,10 @@ __device__ __forceinline__ void load_option_steps(const BackwardOptionParams& p,
                       row, walk.head, its_batch);
     shared.grad_free[at.stage].wait(at.parity ^ 1);
     Barrier& full = shared.grad_full[at.stage];
-    full.arrive_expecting(Traits::kQueryBytes + Traits::kStatisticsBytes);
+    full.arrive_expecting(Traits::kQueryBytes + Traits::kStatisticsBytes +
+                          (p.bias.used ? Traits::kScoreBytes : 0));
+    if (p.bias.used)
+      load_step_bias<Traits>(p, shared.grad_scores[at.stage], full, row, first_key, walk.head, batch);
     const int64_t block =
         (int64_t{its_batch} * p.num_heads + walk.head) * p.query_blocks + s.first_block + walk.step;
     hopper::load_bytes(shared.statistics[at.stage], p.statistics + block * 2 * Traits::kQueries,

@@ -148,7 +148,8 @@ struct WideKeyWorker {
       hopper::pin(scores);
       hopper::pin(grad_scores);
       const float(*statistics)[Traits::kQueries] = shared.statistics[stage];
-      editor.exponentiate(at, scores, statistics[0] + group * kColumns, left);
+      editor.exponentiate(
+          at, scores, [](auto&) {}, statistics[0] + group * kColumns, left);
       share(shared.probabilities[turn]);
       editor.differentiate(at, p.grad_bias, scores, grad_scores, statistics[1] + group * kColumns, left);
       share(shared.grad_scores[turn]);

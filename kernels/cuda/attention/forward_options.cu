@@ -12,23 +12,28 @@ constexpr int kRows = 128;             // of every tile
 // AttentionSchedule counts in int: chunks of every head, and a turn of all blocks beyond the last tile.
 constexpr int64_t kMostTiles = INT32_MAX / (2 * kRowBlocksTogether);
 
-template <class Traits>
+template <class Plain>
 cudaError_t launch(const AttentionForward& args, cudaStream_t stream) {
+  using Traits = ForwardOptionTraits<Plain>;
   static_assert(Traits::kRows == kRows);
   const AttentionShape& s = args.shape;
   ForwardOptionParams p;
   for (const auto error : {hopper::map_boxes(&p.q, query_tensor(args.q, s, s.head_dim), Traits::kRows),
                            hopper::map_boxes(&p.k, key_tensor(args.k, s, s.head_dim), Traits::kKeys),
-                           hopper::map_boxes(&p.v, key_tensor(args.v, s, s.value_dim), Traits::kKeys)})
+                           hopper::map_boxes(&p.v, key_tensor(args.v, s, s.value_dim), Traits::kKeys),
+                           map_bias(args.options.bias, s, &p.bias)})
     if (error != cudaSuccess) return error;
   p.score = score_params(args.options, s, args.softmax_scale, args.causal);
+  if (p.bias.used) p.score.bias = {};
   int device = 0, multiprocessors = 0;
   for (const auto error : {cudaGetDevice(&device),
                            cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device),
                            pack_mask(args.options.mask, s, false, args.workspace, &p.score.mask, stream)})
     if (error != cudaSuccess) return error;
   // Only causality alone makes later tiles longer.
-  p.schedule = {static_cast<int>((s.seq_q + kRows - 1) / kRows), static_cast<int>(s.num_heads),
+  p.batches_together = batches_share(args.options.bias);
+  p.schedule = {static_cast<int>((s.seq_q + kRows - 1) / kRows),
+                static_cast<int>(p.batches_together ? s.batch : s.num_heads),
                 static_cast<int>(s.batch * s.num_heads),
                 p.score.window_right == 0 && p.score.window_left < 0 ? kRowBlocksTogether : 0};
   p.packing = args.packing;
@@ -71,10 +76,10 @@ int64_t attention_forward_options_workspace(const AttentionForward& args) {
 
 bool attention_forward_options_supports(const AttentionForward& args) {
   const AttentionShape& s = args.shape;
-  return std::max(s.head_dim, s.value_dim) <= 128 && (kPackingRuns || !args.packing.sequences) &&
-         can_pack(args.options.mask, s) && can_map(query_tensor(args.q, s, s.head_dim)) &&
-         can_map(key_tensor(args.k, s, s.head_dim)) && can_map(key_tensor(args.v, s, s.value_dim)) &&
-         in_sixteen_bytes(args.out) && s.seq_q + s.seq_k <= kMostPositions &&
+  return std::max(s.head_dim, s.value_dim) <= 256 && can_pack(args.options.mask, s) &&
+         can_map(query_tensor(args.q, s, s.head_dim)) && can_map(key_tensor(args.k, s, s.head_dim)) &&
+         can_map(key_tensor(args.v, s, s.value_dim)) && in_sixteen_bytes(args.out) &&
+         s.seq_q + s.seq_k <= kMostPositions &&
          s.batch * s.num_heads * ((s.seq_q + kRows - 1) / kRows + 1) <= kMostTiles;
 }
 

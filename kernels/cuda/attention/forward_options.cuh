@@ -15,6 +15,7 @@ struct OptionWorker : QueryWorker<Traits> {
   using T = typename Traits::T;
   using Base::shared, Base::scores, Base::out, Base::q_at, Base::k_at, Base::v_at, Base::thread;
   const ForwardOptionParams& p;
+  RingPosition<1> bias_at;
 
   __device__ __forceinline__ OptionWorker(const ForwardOptionParams& params, typename Traits::Shared& shared_,
                                           int group_, int thread_)
@@ -25,12 +26,21 @@ struct OptionWorker : QueryWorker<Traits> {
     return tile.row_block * Traits::kRows + Base::group * 64 + thread / 32 * 16 + thread % 32 / 4;
   }
 
+  __device__ __forceinline__ void add_bias() {
+    shared.bias_full[Base::group].wait(bias_at.parity);
+    add_bias_tiles<T, false>(scores, shared.bias[Base::group], kBiasTile);
+    __syncwarp();  // the whole warp has read
+    if (thread % 32 == 0) shared.bias_free[Base::group].arrive();
+    bias_at.next();
+  }
+
   // From products to probabilities that meet v. True if the output has to be rescaled.
   __device__ __forceinline__ bool soften(const PackedSequence& s, const AttentionTile& tile,
                                          const KeyWalk<Traits>& walk, int block, OnlineSoftmax& softmax,
                                          const Dropout& dropout) {
     const int first_key = block * Traits::kKeys, row = row_of(tile);
     scale_scores(p.score, scores);
+    if (p.bias.used) add_bias();
     place_scores<T, false>(p.score, s, scores, tile.batch, tile.head, row, first_key + thread % 4 * 2,
                            walk.partly(block));
     if (walk.kind(block) & kMaskSomeFalse) walk.mask.exclude(scores, row, first_key);
@@ -128,12 +138,14 @@ __global__ void __launch_bounds__(Traits::kThreads, 1)
       shared.k_full[i].init(1), shared.k_free[i].init(Traits::kGroups);
       shared.v_full[i].init(1), shared.v_free[i].init(Traits::kGroups);
     }
+    for (int i = 0; i < Traits::kGroups; ++i) shared.bias_full[i].init(1), shared.bias_free[i].init(4);
     hopper::publish_barriers();
   }
   __syncthreads();
   if (group == 0) {
     hopper::release_registers<40>();
     if (threadIdx.x == 0) load_option_tiles<Traits>(p, shared);
+    if (threadIdx.x == 32 && p.bias.used) load_bias_tiles<Traits>(p, shared);
   } else {
     hopper::claim_registers<232>();
     OptionWorker<Traits> worker(p, shared, group - 1, static_cast<int>(threadIdx.x) % 128);

@@ -14,6 +14,8 @@ namespace zeta::cuda {
 template <class Traits>
 struct QueryWorker {
   using T = typename Traits::T;
+  // Where a tile has more rows than keys, causality hides whole blocks of keys from a part of the rows.
+  static constexpr bool kSkips = Traits::kRows > Traits::kKeys;
   const ForwardParams& p;
   typename Traits::Shared& shared;
   const int group, thread;  // which warpgroup, which thread of it
@@ -85,10 +87,32 @@ struct QueryWorker {
     }
   }
 
+  // Leaves to the others blocks of keys that none of this warpgroup's rows sees.
+  __device__ __forceinline__ void skip(int blocks) {
+    for (; blocks > 0; --blocks) {
+      shared.k_full[k_at.stage].wait(k_at.parity);
+      take_turn();
+      pass_turn();
+      release(shared.k_free[k_at.stage]);
+      k_at.next();
+      shared.v_full[v_at.stage].wait(v_at.parity);
+      release(shared.v_free[v_at.stage]);
+      v_at.next();
+    }
+  }
+
   __device__ __forceinline__ void work(const AttentionTile& tile) {
-    const KeyBlocks<Traits> blocks(p, tile.row_block);
-    const int first_row = tile.row_block * Traits::kRows;
+    const int first_row = tile.row_block * Traits::kRows, its_row = first_row + group * 64;
+    const KeyBlocks<Traits> loaded(p, first_row, Traits::kRows);
+    const KeyBlocks<Traits> blocks = kSkips ? KeyBlocks<Traits>(p, its_row, 64) : loaded;
     OnlineSoftmax softmax;
+    if (kSkips) {
+      skip(loaded.count - blocks.count);
+      if (loaded.count > 0 && blocks.count == 0) {
+        release(shared.q_free[q_at.stage]);
+        q_at.next();
+      }
+    }
     if (blocks.count == 0) {
 #pragma unroll
       for (float& o : out) o = 0;

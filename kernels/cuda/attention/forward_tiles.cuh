@@ -48,19 +48,19 @@ struct ForwardTraits {
   static constexpr int kSharedBytes = sizeof(Shared) + 1024;  // room to align it
 };
 
-// The blocks of keys that a tile of queries sees: [0, count), those from `whole` on with keys that some row
-// does not.
+// The blocks of keys that `rows` queries see: [0, count), those from `whole` on with keys that some row does
+// not.
 template <class Traits>
 struct KeyBlocks {
   int count, whole;
-  __device__ __forceinline__ KeyBlocks(const ForwardParams& p, int row_block) {
-    const int first_row = row_block * Traits::kRows, behind = p.seq_k - p.seq_q;
+  __device__ __forceinline__ KeyBlocks(const ForwardParams& p, int first_row, int rows) {
+    const int behind = p.seq_k - p.seq_q;
     int keys = p.seq_k, seen_by_all = p.seq_k;
     if (Traits::kCausal) {
-      keys = max(0, min(keys, first_row + Traits::kRows + behind));
+      keys = max(0, min(keys, first_row + rows + behind));
       seen_by_all = max(0, min(seen_by_all, first_row + 1 + behind));
     }
-    count = (keys + Traits::kKeys - 1) / Traits::kKeys;
+    count = first_row < p.seq_q ? (keys + Traits::kKeys - 1) / Traits::kKeys : 0;
     whole = seen_by_all / Traits::kKeys;
   }
 };
@@ -71,7 +71,7 @@ __device__ __forceinline__ void load_tiles(const ForwardParams& p, typename Trai
   RingPosition<Traits::kStages> k_at, v_at;
   AttentionTile tile;
   for (int turn = 0; p.schedule.get(turn, tile); ++turn) {
-    const KeyBlocks<Traits> blocks(p, tile.row_block);
+    const KeyBlocks<Traits> blocks(p, tile.row_block * Traits::kRows, Traits::kRows);
     if (blocks.count == 0) continue;
     const int kv_head = tile.head / p.group;
     const auto load_k = [&](int block) {

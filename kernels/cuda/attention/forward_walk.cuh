@@ -1,15 +1,28 @@
 // Which tiles the forward with options has, which keys each sees, and the warp that loads them.
 #pragma once
 
+#include "kernels/cuda/attention/bias_tile.cuh"
 #include "kernels/cuda/attention/forward_tiles.cuh"
 #include "kernels/cuda/attention/mask_view.cuh"
 #include "kernels/cuda/attention/score.cuh"
 
 namespace zeta::cuda {
 
+template <class Plain>
+struct ForwardOptionTraits : Plain {
+  struct Shared : Plain::Shared {
+    alignas(1024) char bias[Plain::kGroups][Plain::kKeys / 64 * kBiasTile];  // each warpgroup's 64 queries
+    Barrier bias_full[Plain::kGroups], bias_free[Plain::kGroups];
+  };
+  static constexpr int kSharedBytes = sizeof(Shared) + 1024;
+  static_assert(kSharedBytes <= 227 * 1024, "what a block may have");
+};
+
 struct ForwardOptionParams : ForwardParams {
+  BiasBoxes bias;
   ScoreParams score;
   AttentionPacking packing;
+  bool batches_together;  // the schedule counts batches where others count heads
   int64_t lse_batch_stride, lse_head_stride;
 
   __device__ PackedSequence sequence(int batch) const {
@@ -18,7 +31,11 @@ struct ForwardOptionParams : ForwardParams {
   // The batch as tensors count it.
   __device__ int tensor_batch(int batch) const { return packing.sequences ? 0 : batch; }
   __device__ bool get(int turn, AttentionTile& tile) const {
-    if (!packing.tiles) return schedule.get(turn, tile);
+    if (!packing.tiles) {
+      if (!schedule.get(turn, tile)) return false;
+      if (batches_together) tile = {tile.row_block, tile.batch, tile.head};
+      return true;
+    }
     const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
     const int rank = turn * blocks + (turn % 2 ? blocks - 1 - block : block);
     if (rank >= packing.tile_count * num_heads) return false;
@@ -89,6 +106,28 @@ __device__ __forceinline__ void load_option_tiles(const ForwardOptionParams& p,
                         Traits::kKeys, s.first_key + block * Traits::kKeys, kv_head, batch);
       v_at.next();
       block = next;
+    }
+  }
+}
+
+// Another thread's work, so that no key waits for a bias.
+template <class Traits>
+__device__ __forceinline__ void load_bias_tiles(const ForwardOptionParams& p,
+                                                typename Traits::Shared& shared) {
+  RingPosition<1> at;
+  AttentionTile tile;
+  for (int turn = 0; p.get(turn, tile); ++turn) {
+    const KeyWalk<Traits> walk(p, p.sequence(tile.batch), tile);
+    for (int block = walk.before(walk.end); block >= walk.first; block = walk.before(block)) {
+      for (int group = 0; group < Traits::kGroups; ++group) {
+        shared.bias_free[group].wait(at.parity ^ 1);
+        shared.bias_full[group].arrive_expecting(sizeof(shared.bias[group]));
+        for (int key = 0; key < Traits::kKeys; key += 64)
+          p.bias.load(shared.bias[group] + key / 64 * kBiasTile, shared.bias_full[group],
+                      tile.row_block * Traits::kRows + group * 64, block * Traits::kKeys + key, tile.head,
+                      tile.batch);
+      }
+      at.next();
     }
   }
 }

@@ -8,25 +8,12 @@
 
 #include "kernels/cuda/attention/softmax.cuh"
 #include "kernels/cuda/decode/cache_tile.cuh"
+#include "kernels/cuda/memory.cuh"
 #include "kernels/cuda/mma.cuh"
 
 namespace zeta::cuda {
 
 using Float8 = __nv_fp8_e4m3;
-
-// Four 8 × 8 matrices of 16-bit values, whose rows lanes 0-7, 8-15, … point at.
-__device__ inline void load_matrices(uint32_t (&m)[4], const uint8_t* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
-               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
-               : "memory");
-}
-__device__ inline void load_matrices_transposed(uint32_t (&m)[4], const uint8_t* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
-               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
-               : "memory");
-}
 
 // Keys and values of the queries' own type.
 template <class T, class C, int kDim>
@@ -44,7 +31,7 @@ struct DecodeProducts {
 #pragma unroll
     for (int i = 0; i < kParts; ++i) {
       uint32_t k[4];
-      load_matrices(k, tile + Tile::offset(key, 2 * i + lane / 8 % 2));
+      load_matrices(k, shared_place(tile + Tile::offset(key, 2 * i + lane / 8 % 2)));
       mma_m16n8k16<T>(s[0], q[i], k[0], k[1]);
       mma_m16n8k16<T>(s[1], q[i], k[2], k[3]);
     }
@@ -55,7 +42,7 @@ struct DecodeProducts {
 #pragma unroll
     for (int i = 0; i < kParts; ++i) {
       uint32_t v[4];
-      load_matrices_transposed(v, tile + Tile::offset(key, 2 * i + lane / 16));
+      load_matrices_transposed(v, shared_place(tile + Tile::offset(key, 2 * i + lane / 16)));
       mma_m16n8k16<T>(o[2 * i], p, v[0], v[1]);
       mma_m16n8k16<T>(o[2 * i + 1], p, v[2], v[3]);
     }
@@ -107,7 +94,7 @@ struct DecodeProducts<T, Float8, kDim> {
 #pragma unroll
     for (int i = 0; i < kParts; i += 2) {
       uint32_t k[4];
-      load_matrices(k, tile + Tile::offset(key, i + lane / 8 % 2));
+      load_matrices(k, shared_place(tile + Tile::offset(key, i + lane / 8 % 2)));
 #pragma unroll
       for (int m = 0; m < 4; ++m)
         mma_m16n8k16<T>(s[m / 2], q[i + m % 2], widen(k[m] & 0xffff, T{}), widen(k[m] >> 16, T{}));
@@ -119,7 +106,7 @@ struct DecodeProducts<T, Float8, kDim> {
 #pragma unroll
     for (int i = 0; i < kParts; i += 2) {
       uint32_t v[4];
-      load_matrices_transposed(v, tile + Tile::offset(key, i + lane / 16));
+      load_matrices_transposed(v, shared_place(tile + Tile::offset(key, i + lane / 16)));
 #pragma unroll
       for (int m = 0; m < 4; m += 2) {
         const uint32_t low = __byte_perm(v[m], 0, 0x3120), high = __byte_perm(v[m + 1], 0, 0x3120);

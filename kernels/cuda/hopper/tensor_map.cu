@@ -25,10 +25,11 @@ cuuint64_t bytes(int64_t size, int64_t stride) {
 
 }  // namespace
 
-bool can_map(const HalfTensor& t) {
-  return reinterpret_cast<uintptr_t>(t.data) % 16 == 0 && t.columns % kAlignment == 0 &&
-         aligned(t.rows, t.row_stride) && aligned(t.heads, t.head_stride) && aligned(t.batch, t.batch_stride);
+bool can_map_rows(const HalfTensor& t) {
+  return reinterpret_cast<uintptr_t>(t.data) % 16 == 0 && aligned(t.rows, t.row_stride) &&
+         aligned(t.heads, t.head_stride) && aligned(t.batch, t.batch_stride);
 }
+bool can_map(const HalfTensor& t) { return t.columns % kAlignment == 0 && can_map_rows(t); }
 
 cudaError_t map_boxes(CUtensorMap* map, const HalfTensor& t, int box_rows) {
   const auto encode = encode_function();

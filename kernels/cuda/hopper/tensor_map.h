@@ -16,6 +16,8 @@ struct HalfTensor {
 };
 
 // Whether the copy engine can address it: 16-byte aligned base and strides.
+bool can_map_rows(const HalfTensor& tensor);
+// … and its columns fill multiples of 16 bytes.
 bool can_map(const HalfTensor& tensor);
 
 // Boxes of 64 columns × box_rows rows, which land in shared memory as rows of 128 bytes, swizzled by 128

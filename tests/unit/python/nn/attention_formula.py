@@ -3,6 +3,8 @@
 import numpy
 import torch
 
+FAST = "cuda" if torch.cuda.is_available() else "cpu"  # float64 is float64
+
 
 def philox(counter, key):
     """Philox4x32-10 of arrays of four counter words and two key words, as the paper's reference has it."""
@@ -33,34 +35,35 @@ def attention(
     q, k, v, *, mask=None, softmax_scale=None, causal=False, window=(-1, -1), softcap=0.0, bias=None,
     alibi_slopes=None, sinks=None, dropout_p=0.0, rng_state=None, deterministic=False,
 ):  # fmt: skip
-    """Returns out, lse and the probabilities before dropout, in float64 on the CPU, differentiable."""
+    """Returns out, lse and the probabilities before dropout, in float64 and on the CPU, differentiable."""
     group = q.shape[2] // max(k.shape[2], 1)
-    q, k, v = (t.cpu().double().transpose(1, 2) for t in (q, k, v))
+    q, k, v = (t.to(FAST).double().transpose(1, 2) for t in (q, k, v))
     batch, heads, seq_q, seq_k = *q.shape[:3], k.shape[2]
     scale = q.shape[-1] ** -0.5 if softmax_scale is None else softmax_scale
     x = scale * (q @ k.repeat_interleave(group, 1).mT)
     if softcap:
         x = softcap * torch.tanh(x / softcap)
     if bias is not None:
-        x = x + bias.cpu().double()
-    distance = torch.arange(seq_k) - (torch.arange(seq_q)[:, None] + seq_k - seq_q)
+        x = x + bias.to(FAST).double()
+    distance = torch.arange(seq_k, device=FAST) - (torch.arange(seq_q, device=FAST)[:, None] + seq_k - seq_q)
     if alibi_slopes is not None:
-        x = x - alibi_slopes.cpu().double()[..., None, None] * distance.abs()
+        x = x - alibi_slopes.to(FAST).double()[..., None, None] * distance.abs()
     left, right = window
-    allowed = torch.ones(seq_q, seq_k, dtype=torch.bool)
+    allowed = torch.ones(seq_q, seq_k, dtype=torch.bool, device=FAST)
     for limit in (-distance <= left if left >= 0 else None, distance <= right if right >= 0 else None):
         allowed = allowed if limit is None else allowed & limit
     if causal:
         allowed = allowed & (distance <= 0)
     if mask is not None:
-        allowed = allowed & mask.cpu()
+        allowed = allowed & mask.to(FAST)
     x = x.masked_fill(~allowed, -torch.inf)
-    sink = torch.full((heads,), -torch.inf, dtype=torch.float64) if sinks is None else sinks.cpu().double()
+    none = torch.full((heads,), -torch.inf, dtype=torch.float64, device=FAST)
+    sink = none if sinks is None else sinks.to(FAST).double()
     x = torch.cat([x, sink.view(1, heads, 1, 1).expand(batch, -1, seq_q, 1)], -1)
     dead = (x == -torch.inf).all(-1, keepdim=True)
     lse = x.masked_fill(dead, 0).logsumexp(-1).masked_fill(dead[..., 0], -torch.inf)
     p = x.masked_fill(dead, 0).softmax(-1).masked_fill(dead, 0)[..., :-1]
     dropped = p
     if dropout_p:
-        dropped = p * dropout_factors(rng_state, dropout_p, batch, heads, seq_q, seq_k)
-    return (dropped @ v.repeat_interleave(group, 1)).transpose(1, 2), lse, p
+        dropped = p * dropout_factors(rng_state, dropout_p, batch, heads, seq_q, seq_k).to(FAST)
+    return (dropped @ v.repeat_interleave(group, 1)).transpose(1, 2).cpu(), lse.cpu(), p.cpu()

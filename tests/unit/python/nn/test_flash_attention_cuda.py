@@ -22,6 +22,15 @@ CASES = {
     "narrow values": Case(causal=True, seq_q=140, seq_k=140, head_dim=128, value_dim=8, kv_heads=1),
     # More tiles than any GPU has multiprocessors, so that a block takes several, with rings of buffers half-way.
     "many turns": Case(causal=True, batch=48, heads=6, kv_heads=3, seq_q=150, seq_k=390),
+    "many turns of long rows": Case(
+        causal=True, batch=8, seq_q=1090, seq_k=1090, kv_heads=2, head_dim=64, value_dim=64
+    ),
+    "many turns of rows that see nothing": Case(
+        causal=True, batch=40, seq_q=437, seq_k=130, kv_heads=2, head_dim=64, value_dim=64
+    ),
+    "many turns of wide heads": Case(
+        causal=True, batch=20, seq_q=300, seq_k=437, kv_heads=2, head_dim=128, value_dim=128
+    ),
     "many full turns": Case(batch=60, heads=8, kv_heads=8, seq_q=200, seq_k=130, head_dim=64, value_dim=64),
 }
 
@@ -136,7 +145,7 @@ def test_ampere_follows_scores_that_keep_rising(monkeypatch):
 
 def test_another_isa_is_refused_by_name(monkeypatch):
     monkeypatch.setenv("ZETA_CUDA_ISA", "sm_70")
-    q = torch.zeros(1, 4, 1, 64, dtype=torch.bfloat16, device="cuda")
+    q = torch.zeros(1, 40, 1, 64, dtype=torch.bfloat16, device="cuda")  # few queries would not ask
     with pytest.raises(ValueError, match="ZETA_CUDA_ISA=sm_70: expected sm_80 or sm_90"):
         flash_attention(q, q, q)
 
@@ -185,6 +194,45 @@ def test_hopper_runs_our_kernels_where_they_compute_what_is_asked_for():
         assert not kernels(lambda c=case, o=options: gradients(c, torch.bfloat16, **o)), (case, options)
 
 
+FASTER_BY_CUDNN = Case(
+    causal=True, batch=1, heads=2, kv_heads=2, seq_q=512, seq_k=512, head_dim=64, value_dim=64
+)
+
+
+@pytest.mark.parametrize("dispatch", ["", "own"])
+def test_cudnn_runs_where_it_is_faster(dispatch, monkeypatch):
+    """Our backward takes its log-sum-exp, of tensors that lie as they may."""
+    if not on_hopper():
+        pytest.skip("no Hopper GPU")
+    monkeypatch.setenv("ZETA_ATTENTION_DISPATCH", dispatch)
+    ours = HOPPER if dispatch else {"cuda::backward_kernel"}
+    assert kernels(lambda: check(FASTER_BY_CUDNN, torch.bfloat16)) == ours
+    packed = torch.randn(2, 512, 3, 2, 64, dtype=torch.float16, device="cuda", requires_grad=True)
+    q, k, v = packed.unbind(2)
+    out = flash_attention(q, k, v, causal=True, softmax_scale=0.2)
+    (got,) = torch.autograd.grad(out, packed, torch.ones_like(out))
+    exact = packed.detach().double().cpu().requires_grad_()
+    want_out, _, _ = attention(*exact.unbind(2), causal=True, softmax_scale=0.2)
+    (want,) = torch.autograd.grad(want_out, exact, torch.ones_like(want_out))
+    # In root mean square, which averages roundings of probabilities and of their gradients.
+    bound = 2 * torch.finfo(torch.float16).eps
+    assert (out.cpu().double() - want_out).norm() < bound * want_out.norm()
+    assert (got.cpu().double() - want).norm() < bound * want.norm()
+
+
+def test_cudnn_is_left_out_where_it_is_forbidden(monkeypatch):
+    if not on_hopper():
+        pytest.skip("no Hopper GPU")
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        assert kernels(lambda: gradients(FASTER_BY_CUDNN, torch.bfloat16)) == HOPPER
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(True)
+    with pytest.raises(ValueError, match="ZETA_ATTENTION_DISPATCH=never: expected own"):
+        monkeypatch.setenv("ZETA_ATTENTION_DISPATCH", "never")
+        gradients(FASTER_BY_CUDNN, torch.bfloat16)
+
+
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_gradients_are_the_same_each_time_where_asked_for(everywhere, isa):
     """All 32 blocks of keys add to the same dQ, and begin together: not asked, their order shows in a few runs."""
@@ -199,3 +247,63 @@ def test_gradients_are_the_same_each_time_where_asked_for(everywhere, isa):
     for run in others:
         for mine, same in zip(run, first, strict=True):
             assert torch.equal(mine, same)
+
+
+GRAPHED = {
+    "plain": {},
+    "causal window": dict(causal=True, window=(60, 0)),
+    "mask and bias": dict(mask=True, bias=True),
+    "softcap, deterministic": dict(softcap=3.0, deterministic=True),
+}
+
+
+@pytest.mark.parametrize("head_dim", [64, 128, 256])
+@pytest.mark.parametrize("name", GRAPHED)
+def test_a_graph_runs_both_directions_again(name, head_dim):
+    """On new numbers in the same places."""
+    if not on_hopper():
+        pytest.skip("no Hopper GPU")
+    torch.manual_seed(0)
+    options = dict(GRAPHED[name])
+    if options.pop("mask", False):
+        options["mask"] = torch.rand(2, 1, 1, 264, device="cuda") < 0.7
+    if options.pop("bias", False):
+        options["bias"] = torch.randn(1, 4, 200, 264, dtype=torch.bfloat16, device="cuda")
+    sizes = [(2, 200, 4, head_dim), (2, 264, 2, head_dim), (2, 264, 2, head_dim), (2, 200, 4, head_dim)]
+    *inputs, grad_out = (torch.randn(size, dtype=torch.bfloat16, device="cuda") for size in sizes)
+    for leaf in inputs:
+        leaf.requires_grad_()
+
+    def step():
+        out = flash_attention(*inputs, **options)
+        return [out, *torch.autograd.grad(out, inputs, grad_out)]
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        step()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    for _ in range(2):
+        with torch.no_grad():
+            for t in (*inputs, grad_out):
+                t.normal_()
+        graph.replay()
+        want = step()
+        assert torch.equal(captured[0], want[0])
+        for mine, plain in zip(captured[1:], want[1:], strict=True):  # dQ's sums vary in their order
+            torch.testing.assert_close(mine, plain, rtol=2**-7, atol=2**-8 * plain.abs().max().item())
+
+
+def test_a_graph_draws_new_dropout_each_time():
+    q = torch.ones(1, 256, 2, 64, dtype=torch.bfloat16, device="cuda")
+    flash_attention(q, q, q, dropout_p=0.5)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = flash_attention(q, q, q, dropout_p=0.5)
+    graph.replay()
+    first = out.clone()
+    graph.replay()
+    assert not torch.equal(out, first)

@@ -32,6 +32,15 @@ CASES = {
     "bias in pieces": Case(bias="bhqk", seq_q=150, seq_k=320, head_dim=64, value_dim=64),
     "wide bias in pieces": Case(bias="--qk", wide=True, seq_q=150, seq_k=320, head_dim=128, value_dim=128),
     "bias in pieces of 256": Case(bias="-hqk", seq_q=150, seq_k=200, head_dim=256, value_dim=256),
+    "bias in pieces of batches": Case(
+        batch=3, bias="-hqk", causal=True, seq_q=300, seq_k=328, head_dim=128, value_dim=128
+    ),
+    "bias in pieces of heads": Case(
+        bias="b-qk", window=(100, 50), mask="b--k", seq_q=260, seq_k=456, head_dim=64, value_dim=64
+    ),
+    "bias in pieces, many turns": Case(
+        batch=30, bias="-hqk", seq_q=150, seq_k=392, kv_heads=2, group=3, head_dim=64, value_dim=64
+    ),
     "bias of keys": Case(bias="b--k", seq_q=300, seq_k=290, head_dim=64, value_dim=64),
     "bias of queries": Case(bias="-hq-", sinks=True, seq_q=300, seq_k=290, head_dim=64, value_dim=64),
     "bias of all": Case(bias="----", sinks=True, seq_q=150, seq_k=150, head_dim=64, value_dim=64),
@@ -99,6 +108,20 @@ def test_sweep(case, seq_q, seq_k, dtype):
     check_op(dataclasses.replace(case, seq_q=seq_q, seq_k=seq_k), dtype, "cuda")
 
 
+@pytest.mark.parametrize("head_dim", [64, 128])
+def test_a_bias_may_be_part_of_a_wider_one(head_dim):
+    """Its rows lie at multiples of 16 bytes, but end elsewhere."""
+    case = Case(bias="bhqk", causal=True, seq_q=200, seq_k=257, head_dim=head_dim, value_dim=head_dim)
+    inputs, grad_out, options = case.arguments(torch.bfloat16, "cuda")
+    wider = torch.full((2, 4, 200, 264), torch.inf, dtype=torch.bfloat16, device="cuda")
+    wider[..., :257] = options["bias"].detach()
+    options["bias"] = wider[..., :257].requires_grad_()
+    out = flash_attention(*inputs, **options)
+    got = [out, *torch.autograd.grad(out, differentiable(inputs, options), grad_out)]
+    want, lse, p = formula_results(inputs, grad_out, options)
+    check(got, want, case, torch.bfloat16, p, lse, options, "cuda")
+
+
 @pytest.mark.parametrize("head_dim", [64, 128, 256])
 def test_masks_that_empty_and_fill_whole_tiles(head_dim):
     """Rows of tiles that see all, some and none of a tile's keys; batches whose keys end early or never begin."""
@@ -125,7 +148,7 @@ def test_hopper_runs_our_kernels_with_options():
         pytest.skip("no Hopper GPU")
     ours = {"forward_options_kernel", "backward_options_kernel"}
     for name, case in CASES.items():
-        if case != ODD_DIMS and max(case.head_dim, case.value_dim) <= 128:
+        if case != ODD_DIMS:
             assert kernels(lambda c=case: run_op(c, torch.bfloat16)) == ours, name
     for plain in (Case(head_dim=64, value_dim=64), ODD_DIMS):
         assert kernels(lambda c=plain: run_op(c, torch.float16)) == {"forward_kernel", "backward_kernel"}
@@ -161,7 +184,7 @@ def test_gradients_are_the_same_each_time_where_asked_for(name):
     inputs, grad_out, options = case.arguments(torch.bfloat16, "cuda")
     want, lse, p = formula_results(inputs, grad_out, options)
     check(first, want, case, torch.bfloat16, p, lse, options, "cuda")
-    if on_hopper() and case.head_dim <= 128:
+    if on_hopper():
         ran = kernels(lambda: run_op(case, torch.bfloat16, deterministic=True))
         assert "backward_options_kernel" in ran
 
@@ -216,6 +239,45 @@ def test_packed_sequences_match_the_formula(dims, options):
         torch.testing.assert_close(
             found.cpu().double(), plain, rtol=0, atol=16 * bound * (plain.abs().max().item() + 1)
         )
+
+
+def test_hopper_runs_packed_sequences_in_one_kernel():
+    if not on_hopper():
+        pytest.skip("no Hopper GPU")
+    for dims in ((64, 64), (40, 24), (256, 192)):
+        packed = Problem(PACKED, torch.bfloat16, "cuda", head_dim=dims[0], value_dim=dims[1], causal=True)
+        assert kernels(packed.run) == {"forward_options_kernel", "backward_options_kernel"}, dims
+
+
+FRUGAL = {
+    "plain": {},
+    "causal": dict(causal=True),
+    "window": dict(causal=True, window=(500, 0)),
+    "mask of keys": dict(mask=True),
+    "softcap": dict(softcap=20.0),
+    "dropout": dict(dropout_p=0.1),
+    "deterministic": dict(deterministic=True),
+}
+
+
+@pytest.mark.parametrize("head_dim", [64, 256])
+@pytest.mark.parametrize("name", FRUGAL)
+def test_memory_is_linear_in_the_sequence(name, head_dim):
+    seq, options = 8192, dict(FRUGAL[name])
+    if options.get("mask"):
+        options["mask"] = torch.ones(1, 1, 1, seq, dtype=torch.bool, device="cuda")
+    q, k, v = (
+        torch.rand(1, seq, 2, head_dim, dtype=torch.bfloat16, device="cuda", requires_grad=True)
+        for _ in range(3)
+    )
+    grad = torch.rand_like(q)
+    flash_attention(q[:, :300], k, v, **options).sum().backward()  # libraries have started
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.max_memory_allocated()
+    out = flash_attention(q, k, v, **options)
+    torch.autograd.grad(out, (q, k, v), grad)
+    # out, three gradients, dQ in fp32 (twice as large), and a few bytes a row. Scores would be 256 MiB.
+    assert torch.cuda.max_memory_allocated() - before < 7 * q.nbytes + 2**20
 
 
 def test_a_bias_broadcast_in_memory_costs_its_own_size():
