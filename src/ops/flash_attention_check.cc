@@ -50,10 +50,13 @@ void check_attention_broadcast(const at::Tensor& t, const char* name, const at::
                     t.sym_sizes());
 }
 
-void check_attention_heads(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+void check_attention_type(const at::Tensor& q) {
   const auto type = q.scalar_type();
   TORCH_CHECK_TYPE(type == at::kFloat || type == at::kBFloat16 || type == at::kHalf || type == at::kDouble,
                    "flash_attention: expected q of float32, bfloat16, float16 or float64, got ", type);
+}
+
+void check_attention_heads(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   check_dim(q.sym_size(3), "head_dim");
   check_dim(v.sym_size(3), "value_dim");
   TORCH_CHECK_VALUE(k.sym_size(2) > 0 && q.sym_size(2) % k.sym_size(2) == 0,
@@ -61,8 +64,7 @@ void check_attention_heads(const at::Tensor& q, const at::Tensor& k, const at::T
                     ", got ", k.sym_size(2));
 }
 
-void check_attention_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const std::optional<at::Tensor>& mask) {
+void check_attention_operands(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   check_operand(q, "q", "(batch, seq_q, num_heads, head_dim)");
   check_operand(k, "k", "(batch, seq_k, num_kv_heads, head_dim)");
   check_operand(v, "v", "(batch, seq_k, num_kv_heads, value_dim)");
@@ -71,6 +73,12 @@ void check_attention_inputs(const at::Tensor& q, const at::Tensor& k, const at::
   check_attention_heads(q, k, v);
   check_shape(k, "k", {q.sym_size(0), k.sym_size(1), k.sym_size(2), q.sym_size(3)});
   check_shape(v, "v", {q.sym_size(0), k.sym_size(1), k.sym_size(2), v.sym_size(3)});
+}
+
+void check_attention_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const std::optional<at::Tensor>& mask) {
+  check_attention_type(q);
+  check_attention_operands(q, k, v);
   if (mask) check_mask(*mask, q, k);
 }
 

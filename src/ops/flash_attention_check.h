@@ -14,7 +14,11 @@ inline constexpr int64_t kMaxHeadDim = 256;
 // Throw c10::Error unless the arguments are what flash_attention.h demands.
 C10_EXPORT void check_attention_inputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                        const std::optional<at::Tensor>& mask);
-// q's dtype, dimensions and heads, and those of keys and values that belong to it.
+// The same of shapes and devices alone, and that dtypes are alike.
+C10_EXPORT void check_attention_operands(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
+// q's dtype.
+void check_attention_type(const at::Tensor& q);
+// Its dimensions and heads, and those of keys and values that belong to it.
 void check_attention_heads(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
 // `name` must be broadcastable to (batch, num_heads, seq_q, seq_k).
 void check_attention_broadcast(const at::Tensor& t, const char* name, const at::Tensor& q,

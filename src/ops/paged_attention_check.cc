@@ -108,6 +108,7 @@ void check_paged_attention(const PagedAttention& a) {
   TORCH_CHECK_VALUE(a.k_cache.sym_size(3) == q.sym_size(3),
                     "paged_attention: expected k_cache of q's head_dim ", q.sym_size(3), ", got ",
                     a.k_cache.sym_size(3));
+  check_attention_type(q);
   check_attention_heads(q, a.k_cache, a.v_cache);
   check_descales(a);
   check_new(a);

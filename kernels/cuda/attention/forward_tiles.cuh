@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/attention/key_blocks.cuh"
 #include "kernels/cuda/attention/schedule.cuh"
 #include "kernels/cuda/hopper/tma.cuh"
 
@@ -46,23 +47,6 @@ struct ForwardTraits {
     Barrier v_full[kStages], v_free[kStages];
   };
   static constexpr int kSharedBytes = sizeof(Shared) + 1024;  // room to align it
-};
-
-// The blocks of keys that `rows` queries see: [0, count), those from `whole` on with keys that some row does
-// not.
-template <class Traits>
-struct KeyBlocks {
-  int count, whole;
-  __device__ __forceinline__ KeyBlocks(const ForwardParams& p, int first_row, int rows) {
-    const int behind = p.seq_k - p.seq_q;
-    int keys = p.seq_k, seen_by_all = p.seq_k;
-    if (Traits::kCausal) {
-      keys = max(0, min(keys, first_row + rows + behind));
-      seen_by_all = max(0, min(seen_by_all, first_row + 1 + behind));
-    }
-    count = first_row < p.seq_q ? (keys + Traits::kKeys - 1) / Traits::kKeys : 0;
-    whole = seen_by_all / Traits::kKeys;
-  }
 };
 
 template <class Traits>

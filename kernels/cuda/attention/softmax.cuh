@@ -26,10 +26,16 @@ __device__ inline uint32_t pack(float low, float high, __half) {
   return packed;
 }
 
-// Probabilities are relative to a base that follows the greatest score, but only once it lags by 2⁸: sums and
-// outputs then rarely need rescaling, and lanes rarely need to agree on a maximum. fp32 has room to spare.
-struct OnlineSoftmax {
-  static constexpr float kLag = 8;
+// Where a row's greatest probability, before division by the sum, lies: 2^kTop to 2^(kTop + kLag).
+struct HalfRange {
+  static constexpr float kTop = 0, kLag = 8;
+};
+
+// Probabilities are relative to a base that follows the greatest score, but only once it lags by kLag: sums
+// and outputs then rarely need rescaling, and lanes rarely need to agree on a maximum. fp32 has room to
+// spare.
+template <class Range>
+struct OnlineSoftmaxWithin {
   float base[2] = {-INFINITY, -INFINITY};  // in powers of two; the same in a quad
   float sum[2] = {0, 0};                   // this thread's part
   float rescale[2] = {1, 1};               // what earlier sums and outputs shrink by, if the base has moved
@@ -50,12 +56,13 @@ struct OnlineSoftmax {
     float raised[2];
 #pragma unroll
     for (int row = 0; row < 2; ++row) raised[row] = fmaxf(greatest[row][0], greatest[row][1]) * scale_log2;
-    const bool moves = __any_sync(~0u, raised[0] > base[0] + kLag || raised[1] > base[1] + kLag);
+    const bool moves =
+        __any_sync(~0u, raised[0] > base[0] + Range::kLag || raised[1] > base[1] + Range::kLag);
     if (moves) move(raised);
     float offset[2];
 #pragma unroll
     for (int row = 0; row < 2; ++row)  // a row that has seen nothing yet subtracts 0
-      offset[row] = base[row] == -INFINITY ? 0 : base[row];
+      offset[row] = base[row] == -INFINITY ? 0 : base[row] - Range::kTop;
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       const int row = i / 2 % 2;
@@ -96,12 +103,14 @@ struct OnlineSoftmax {
       total += __shfl_xor_sync(~0u, total, 1);
       total += __shfl_xor_sync(~0u, total, 2);
       inverse[row] = total == 0 ? 0 : 1 / total;
-      lse[row] = total == 0 ? -INFINITY : base[row] * 0.693147180559945309417f + __logf(total);
+      lse[row] =
+          total == 0 ? -INFINITY : (base[row] - Range::kTop) * 0.693147180559945309417f + __logf(total);
     }
 #pragma unroll
     for (int i = 0; i < kCount; ++i) o[i] *= inverse[i / 2 % 2];
     return {lse[0], lse[1]};
   }
 };
+using OnlineSoftmax = OnlineSoftmaxWithin<HalfRange>;
 
 }  // namespace zeta::cuda

@@ -17,14 +17,16 @@ def flash_attention(
     q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, softmax_scale: float | None = None,
     causal: bool = False, window: tuple[int, int] = (-1, -1), softcap: float = 0.0, bias: Tensor | None = None,
     alibi_slopes: Tensor | None = None, sinks: Tensor | None = None, dropout_p: float = 0.0,
-    rng_state: Tensor | None = None, deterministic: bool = False, return_lse: Literal[False] = False,
+    rng_state: Tensor | None = None, deterministic: bool = False, q_descale: Tensor | None = None,
+    k_descale: Tensor | None = None, v_descale: Tensor | None = None, return_lse: Literal[False] = False,
 ) -> Tensor: ...  # fmt: skip
 @overload
 def flash_attention(
     q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, softmax_scale: float | None = None,
     causal: bool = False, window: tuple[int, int] = (-1, -1), softcap: float = 0.0, bias: Tensor | None = None,
     alibi_slopes: Tensor | None = None, sinks: Tensor | None = None, dropout_p: float = 0.0,
-    rng_state: Tensor | None = None, deterministic: bool = False, return_lse: Literal[True],
+    rng_state: Tensor | None = None, deterministic: bool = False, q_descale: Tensor | None = None,
+    k_descale: Tensor | None = None, v_descale: Tensor | None = None, return_lse: Literal[True],
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def flash_attention(
     q: Tensor,
@@ -42,6 +44,9 @@ def flash_attention(
     dropout_p: float = 0.0,
     rng_state: Tensor | None = None,
     deterministic: bool = False,
+    q_descale: Tensor | None = None,
+    k_descale: Tensor | None = None,
+    v_descale: Tensor | None = None,
     return_lse: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Exact attention, `softmax(softmax_scale · q kᵀ) v`, in memory linear in the sequence.
@@ -51,10 +56,11 @@ def flash_attention(
         - k: `(batch, seq_k, num_kv_heads, head_dim)`
         - v: `(batch, seq_k, num_kv_heads, value_dim)`
         - mask, bias: broadcastable to `(batch, num_heads, seq_q, seq_k)`
+        - q_descale, k_descale, v_descale: broadcastable to `(batch, num_kv_heads)`
         - output: `(batch, seq_q, num_heads, value_dim)`, and lse `(batch, num_heads, seq_q)`
 
     Args:
-        q, k, v: float32, bfloat16, float16 or float64, all alike; any strides. `num_kv_heads` divides
+        q, k, v: float32, bfloat16, float16, float64 or float8_e4m3fn, all alike; any strides. `num_kv_heads` divides
             `num_heads`: fewer key heads are shared by groups of query heads (GQA, MQA). Head dimensions are
             at most 256.
         mask: bool, true where a query may attend; a row that may attend nothing gives 0.
@@ -73,23 +79,45 @@ def flash_attention(
             device, threads and dtype. Drawn from torch's generator where None.
         deterministic: gradients that are the same in every run, on devices where that is slower. On the CPU they
             always are.
+        q_descale, k_descale, v_descale: float32, for float8 operands (`zeta.quant.quantize_attention` makes both):
+            positive numbers that these are multiplied by, 1 where None. The output is bfloat16. float8 is for
+            inference, and goes with `softmax_scale`, `causal` and `return_lse` alone; on Hopper, up to head
+            dimension 128, probabilities are rounded to float8 too.
         return_lse: also return the natural log-sum-exp of each row's scores, fp32 (float64 for float64). No
             gradient flows through it.
 
     Raises:
         ValueError: a shape or a number does not fit.
         TypeError: a dtype does not fit.
-        NotImplementedError: under `torch.func.vmap`.
+        NotImplementedError: under `torch.func.vmap`, and where a float8 operand requires grad.
         RuntimeError: on double backward.
 
     References:
         Dao et al., FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness, 2022.
         Ainslie et al., GQA: Training Generalized Multi-Query Transformer Models, 2023.
         Press et al., Train Short, Test Long: Attention with Linear Biases, 2021.
+        Shah et al., FlashAttention-3: Fast and Accurate Attention with Asynchrony and Low-precision, 2024.
         docs/design/attention.md: the formula with all options.
     """
     if softmax_scale is None:
         softmax_scale = max(q.shape[-1], 1) ** -0.5
+    descales = {"q_descale": q_descale, "k_descale": k_descale, "v_descale": v_descale}
+    if q.dtype == torch.float8_e4m3fn:
+        options = {
+            "mask": mask is not None, "window": tuple(window) != (-1, -1), "softcap": softcap != 0,
+            "bias": bias is not None, "alibi_slopes": alibi_slopes is not None, "sinks": sinks is not None,
+            "dropout_p": dropout_p != 0,
+        }  # fmt: skip
+        for name, given in options.items():
+            if given:
+                raise ValueError(f"flash_attention: expected no {name} with q of float8_e4m3fn")
+        out, lse = torch.ops.zeta.flash_attention_fp8.default(
+            q, k, v, q_descale, k_descale, v_descale, softmax_scale, causal
+        )
+        return (out, lse) if return_lse else out
+    for name, descale in descales.items():
+        if descale is not None:
+            raise TypeError(f"flash_attention: expected {name} only with q of float8_e4m3fn, got {q.dtype}")
     if dropout_p and rng_state is None:
         rng_state = draw_rng_state(q.device)
     out, lse = torch.ops.zeta.flash_attention_forward.default(

@@ -1,5 +1,6 @@
 """Quantised layers, and the formats their weights are stored in."""
 
+from zeta.quant.attention import QuantizedAttention, quantize_attention
 from zeta.quant.bitlinear import BitLinear
 from zeta.quant.fp8_training import Float8Linear, convert_to_fp8_training
 from zeta.quant.gguf import pack_gguf, unpack_gguf
@@ -20,6 +21,7 @@ from zeta.quant.report import LayerReport, QuantizationReport
 from zeta.quant.weight import quantize_weight
 
 __all__ = [
+    "QuantizedAttention",
     "BitLinear",
     "Float8Linear",
     "LayerReport",
@@ -32,6 +34,7 @@ __all__ = [
     "pack_int8",
     "pack_ternary",
     "quantize",
+    "quantize_attention",
     "quantize_weight",
     "replace_linear",
     "unpack_gguf",
