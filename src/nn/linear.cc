@@ -26,6 +26,7 @@ Linear::Linear(WeightLoader& loader, const std::string& module, Shape shape, con
       load_ternary(loader, module, shape, quantization.ternary_scale());
       break;
     case WeightFormat::kInt4:
+    case WeightFormat::kW4A8:
       load_int4(loader, module, shape, quantization.group_size());
       break;
   }
@@ -59,9 +60,17 @@ void Linear::load_int4(WeightLoader& loader, const std::string& module, Shape sh
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-  if (format_ == WeightFormat::kDense) return at::linear(x, weight_, bias_);
-  return ops::packed_linear(x, weight_, scale_, bias_, format_ == WeightFormat::kTernary ? "ternary" : "int4",
-                            out_features_);
+  switch (format_) {
+    case WeightFormat::kDense:
+      return at::linear(x, weight_, bias_);
+    case WeightFormat::kTernary:
+      return ops::packed_linear(x, weight_, scale_, bias_, "ternary", out_features_);
+    case WeightFormat::kInt4:
+      return ops::packed_linear(x, weight_, scale_, bias_, "int4", out_features_);
+    case WeightFormat::kW4A8:
+      break;
+  }
+  return ops::packed_linear(x, weight_, scale_, bias_, "w4a8", out_features_);
 }
 
 }  // namespace zeta::nn

@@ -74,9 +74,9 @@ void Quantization::read_compressed_tensors(const JsonObject& quantization) {
   require_known(group, {"targets", "weights", "format", "input_activations", "output_activations"});
   const JsonObject& with_format = group.has("format") ? group : quantization;
   with_format.one_of("format", {"pack-quantized"});
-  require_absent(group, "input_activations");
   require_absent(group, "output_activations");
-  read_scheme(group.required_object("weights"));
+  read_weights(group.required_object("weights"));
+  if (const auto activations = group.object("input_activations")) read_activations(*activations);
   for (const std::string& text : group.strings("targets")) {
     targets_.push_back(ModulePattern::compressed_tensors(text, group.where()));
   }
@@ -85,7 +85,7 @@ void Quantization::read_compressed_tensors(const JsonObject& quantization) {
   }
 }
 
-void Quantization::read_scheme(const JsonObject& weights) {
+void Quantization::read_weights(const JsonObject& weights) {
   // The second line does not matter here: types and shapes are taken from the tensors themselves, the rest
   // tells how the scales were found.
   require_known(weights, {"num_bits", "type", "strategy", "symmetric", "dynamic", "actorder", "group_size",
@@ -97,6 +97,19 @@ void Quantization::read_scheme(const JsonObject& weights) {
   if (weights.boolean("dynamic", false)) weights.fail("dynamic", "not supported; expected false");
   if (weights.has("actorder")) weights.one_of("actorder", {"weight", "static"});
   group_size_ = weights.integer("group_size", 1, kMaxGroup);
+}
+
+// A scale for each token, found as it comes. The keys that are not read do not matter for such ones.
+void Quantization::read_activations(const JsonObject& activations) {
+  require_known(activations,
+                {"num_bits", "type", "strategy", "symmetric", "dynamic", "actorder", "group_size",
+                 "scale_dtype", "zp_dtype", "block_structure", "observer", "observer_kwargs"});
+  if (activations.integer("num_bits", 1, 64) != 8) activations.fail("num_bits", "not supported; expected 8");
+  activations.one_of("type", {"int"}, std::string("int"));
+  activations.one_of("strategy", {"token"});
+  if (!activations.boolean("symmetric", true)) activations.fail("symmetric", "not supported; expected true");
+  if (!activations.boolean("dynamic", false)) activations.fail("dynamic", "not supported; expected true");
+  format_ = WeightFormat::kW4A8;
 }
 
 WeightFormat Quantization::format_of(const std::string& module) const {

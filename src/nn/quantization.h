@@ -1,7 +1,8 @@
 // How the linear layers of a model folder are stored: config.json's `quantization_config`.
 //
 // Understood are the two forms of docs/design/foundation.md, "Packed model folders": `bitnet` (ternary) and
-// `compressed-tensors` pack-quantized 4-bit. Everything else is refused by name.
+// `compressed-tensors` pack-quantized 4-bit, with or without int8 activations. Everything else is refused by
+// name.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,7 @@
 
 namespace zeta::nn {
 
-enum class WeightFormat { kDense, kTernary, kInt4 };
+enum class WeightFormat { kDense, kTernary, kInt4, kW4A8 };  // the last: kInt4 with activations in int8
 
 // What a ternary layer does with its stored scale s and bias b, given p, the product of the weight's codes
 // and the dequantised activations. transformers' two classes differ.
@@ -32,12 +33,13 @@ class Quantization {
   // `module` is a linear layer's full name, "model.layers.0.mlp.up_proj".
   WeightFormat format_of(const std::string& module) const;
   TernaryScale ternary_scale() const { return ternary_scale_; }
-  int64_t group_size() const { return group_size_; }  // of kInt4: input features that share a scale
+  int64_t group_size() const { return group_size_; }  // of 4-bit: input features that share a scale
 
  private:
   void read_bitnet(const JsonObject& quantization);
   void read_compressed_tensors(const JsonObject& quantization);
-  void read_scheme(const JsonObject& weights);
+  void read_weights(const JsonObject& weights);
+  void read_activations(const JsonObject& activations);
 
   WeightFormat format_ = WeightFormat::kDense;
   TernaryScale ternary_scale_ = TernaryScale::kMultiplies;

@@ -8,8 +8,8 @@
 //   y       (…, out_features), contiguous, x's dtype
 //
 // Ŵ is what zeta::quantize_weight gives for precision and group_size; x̂ is int8 with a scale for each token
-// under "1.58bit" (BitNet b1.58, arXiv 2402.17764), e4m3 with one under "fp8", and x itself under "4bit".
-// docs/design/foundation.md has the formulas.
+// under "1.58bit" (BitNet b1.58, arXiv 2402.17764) and "w4a8", e4m3 with one under "fp8", and x itself under
+// "4bit". docs/design/foundation.md has the formulas.
 //
 // Gradients are straight through (Bengio et al., arXiv 1308.3432): ∂x = ∂y · Ŵ, ∂weight = ∂yᵀ · x̂, ∂bias = Σ
 // ∂y. Of x the forward keeps its codes where it is quantised, else x itself; the weight is quantised again in

@@ -10,6 +10,7 @@ using OptionalTensor = std::optional<Tensor>;
 std::optional<at::ScalarType> activation_codes(Precision precision) {
   switch (precision) {
     case Precision::kTernary:
+    case Precision::kW4A8:
       return at::kChar;
     case Precision::kInt4:
       return {};

@@ -24,12 +24,13 @@ Tensor rows_of(const Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 
 // float64 keeps more than the kernels' fp32.
 bool has_kernels(Precision precision, at::ScalarType dtype) {
-  return (precision == Precision::kTernary || precision == Precision::kInt4) && dtype != at::kDouble;
+  return precision != Precision::kFp8 && dtype != at::kDouble;
 }
 
 // Ŵ of fp32 is c · σ exactly, as the packed product has it; a 16-bit one is rounded.
 bool multiplies_codes(Precision precision, const Tensor& x, const Tensor& weight) {
   if (precision == Precision::kTernary) return weight.size(0) % 4 == 0 && weight.size(1) < int64_t{1} << 23;
+  if (precision == Precision::kW4A8) return weight.size(1) < kMaxInt8Features;
   return x.scalar_type() == at::kFloat && cpu::isa() >= cpu::Isa::kAvx512;
 }
 
@@ -45,8 +46,9 @@ Forward multiply(const Tensor& x, const Tensor& weight, const OptionalTensor& bi
   const Tensor offset = bias ? bias->to(at::kFloat).contiguous() : Tensor();
   if (precision == Precision::kInt4) return {int4_product(rows, packed, scale, offset), {}};
   auto q = quantize_activation(rows);
-  Tensor y = ternary_product(q, packed, scale.item<float>(), offset).to(x.scalar_type());
-  return {std::move(y), std::move(q)};
+  const Tensor y = precision == Precision::kW4A8 ? int4_product(q, packed, scale, offset)
+                                                 : ternary_product(q, packed, scale.item<float>(), offset);
+  return {y.to(x.scalar_type()), std::move(q)};
 }
 
 Tensor inference(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, std::string_view name,
@@ -57,7 +59,7 @@ Tensor inference(const Tensor& x, const Tensor& weight, const OptionalTensor& bi
   const auto sizes = linear_output_sizes(x, weight.size(0));
   if (multiplies_codes(precision, x, weight))
     return multiply(x, weight, bias, precision, name, group_size).y.view_symint(sizes);
-  if (precision == Precision::kTernary) return bitlinear_aten(x, weight, bias, name, group_size);
+  if (activation_codes(precision)) return bitlinear_aten(x, weight, bias, name, group_size);
   const Tensor used = use_weight_cpu(weight, precision, group_size, dtype);
   return at::linear(rows_of(x), used, bias ? bias->to(dtype) : OptionalTensor()).view_symint(sizes);
 }
@@ -65,7 +67,7 @@ Tensor inference(const Tensor& x, const Tensor& weight, const OptionalTensor& bi
 std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
                                            std::string_view name, int64_t group_size) {
   const Precision precision = check_bitlinear(x, weight, bias, name, group_size);
-  if (!has_kernels(precision, x.scalar_type()) || precision != Precision::kTernary ||
+  if (!has_kernels(precision, x.scalar_type()) || !activation_codes(precision) ||
       !multiplies_codes(precision, x, weight))
     return bitlinear_forward_aten(x, weight, bias, name, group_size);
   const auto [y, q] = multiply(x, weight, bias, precision, name, group_size);

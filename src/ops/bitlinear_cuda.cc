@@ -32,7 +32,8 @@ Tensor padded(const Tensor& codes, int64_t rows, int64_t columns) {
 // y (tokens, out_features) of x's codes.
 Tensor multiply(const QuantizedActivation& x, const QuantizedWeight& weight, const OptionalTensor& bias,
                 at::ScalarType dtype) {
-  if (at::cuda::getCurrentDeviceProperties()->major != 9)
+  const bool grouped = weight.codes.scalar_type() == at::kChar && weight.scale.dim() == 2;
+  if (grouped || at::cuda::getCurrentDeviceProperties()->major != 9)
     return codes_linear(x, weight.codes, weight.scale, bias, dtype);
   const bool fp8 = x.codes.scalar_type() == at::kFloat8_e4m3fn;
   const int64_t out_features = weight.codes.size(0);

@@ -75,12 +75,17 @@ void check_int4(const Tensor& packed, const Tensor& scale, const c10::SymInt& ou
 PackedFormat check_packed_linear(const Tensor& x, const Tensor& packed, const Tensor& scale,
                                  const OptionalTensor& bias, std::string_view format,
                                  const c10::SymInt& out_features) {
-  const bool ternary = format == "ternary";
-  TORCH_CHECK_VALUE(ternary || format == "int4", "expected format to be one of 'ternary', 'int4', got '",
-                    format, "'");
+  const bool ternary = format == "ternary", int8 = format == "w4a8";
+  TORCH_CHECK_VALUE(ternary || int8 || format == "int4",
+                    "expected format to be one of 'ternary', 'int4', 'w4a8', got '", format, "'");
   check_types(x, packed, scale, bias);
   (ternary ? check_ternary : check_int4)(packed, scale, out_features);
+  if (int8) {
+    TORCH_SYM_CHECK((packed.sym_size(1) * 8).sym_lt(kMaxInt8Features),
+                    "expected in_features < 2²⁰ for w4a8, got ", packed.sym_size(1) * 8);
+  }
   check_linear_shapes(x, bias, packed.sym_size(1) * (ternary ? 1 : 8), out_features);
+  if (int8) return PackedFormat::kW4A8;
   return ternary ? PackedFormat::kTernary : PackedFormat::kInt4;
 }
 
@@ -105,17 +110,22 @@ Tensor unpack(const Tensor& packed, PackedFormat format) {
   return at::stack(parts, -1).flatten(1).sub_(8);
 }
 
-// For devices without a kernel of ours.
-Tensor forward_aten(const Tensor& x, const Tensor& packed, const Tensor& scale, const OptionalTensor& bias,
-                    std::string_view name, c10::SymInt out_features) {
+}  // namespace
+
+Tensor packed_linear_aten(const Tensor& x, const Tensor& packed, const Tensor& scale,
+                          const OptionalTensor& bias, std::string_view name, c10::SymInt out_features) {
   const PackedFormat format = check_packed_linear(x, packed, scale, bias, name, out_features);
   const bool ternary = format == PackedFormat::kTernary;
   const Tensor codes = unpack(packed, format);
   const Tensor scales = ternary ? scale.to(at::kFloat).reshape({1}) : scale.to(at::kFloat);
   const Tensor y = quantized_linear(x.reshape({-1, codes.size(1)}), codes, scales, bias,
-                                    ternary ? Precision::kTernary : Precision::kInt4);
+                                    ternary                         ? Precision::kTernary
+                                    : format == PackedFormat::kInt4 ? Precision::kInt4
+                                                                    : Precision::kW4A8);
   return y.view_symint(linear_output_sizes(x, out_features));
 }
+
+namespace {
 
 template <c10::DeviceType kDevice, c10::DispatchKey kKey>
 Tensor forward_autocast(const Tensor& x, const Tensor& packed, const Tensor& scale,
@@ -136,7 +146,9 @@ TORCH_LIBRARY_FRAGMENT(zeta, m) {
       {at::Tag::pt2_compliant_tag});
 }
 
-TORCH_LIBRARY_IMPL(zeta, CompositeExplicitAutograd, m) { m.impl("packed_linear", zeta::ops::forward_aten); }
+TORCH_LIBRARY_IMPL(zeta, CompositeExplicitAutograd, m) {
+  m.impl("packed_linear", zeta::ops::packed_linear_aten);
+}
 
 TORCH_LIBRARY_IMPL(zeta, Meta, m) { m.impl("packed_linear", zeta::ops::forward_meta); }
 

@@ -8,6 +8,7 @@
 //   1.58bit    −1..1   (1)                                       BitNet b1.58, arXiv 2402.17764
 //   4bit       −8..7   (out_features, in_features / group_size)  group_size a multiple of 8 that divides
 //   in_features
+//   w4a8       as 4bit
 //   fp8        e4m3   (out_features, 1)
 //
 // The arithmetic is written in docs/design/foundation.md. A weight that is not finite gives a scale that is
@@ -23,7 +24,10 @@
 
 namespace zeta::ops {
 
-enum class Precision { kTernary, kInt4, kFp8 };
+enum class Precision { kTernary, kInt4, kFp8, kW4A8 };
+
+// Whether weights have the codes and scales of 4bit.
+C10_EXPORT bool has_int4_weights(Precision precision);
 
 // Throws c10::Error naming the known ones.
 C10_EXPORT Precision parse_precision(std::string_view name);

@@ -30,15 +30,17 @@ Tensor codes_linear(const QuantizedActivation& q, const Tensor& codes, const Ten
   if (codes.scalar_type() == at::kFloat8_e4m3fn) return fp8_linear(q, codes, scale, bias, dtype);
   const auto wide = dtype == at::kDouble ? at::kDouble : at::kFloat;
   // Activations enter as q / 128: as exact as q, and no sum leaves float16's range.
-  Tensor y = at::mm(q.codes.mul(1.0f / 128).to(dtype), codes.to(dtype).t()).to(wide);
-  y.mul_(scale.mul(128).div(q.scale));
+  const bool grouped = scale.dim() == 2;
+  const Tensor weight = grouped ? dequantize_weight(codes, scale, dtype) : codes.to(dtype);
+  Tensor y = at::mm(q.codes.mul(1.0f / 128).to(dtype), weight.t()).to(wide);
+  y.mul_(grouped ? q.scale.reciprocal().mul_(128) : scale.mul(128).div(q.scale));
   if (bias) y.add_(*bias);
   return y.to(dtype);
 }
 
 Tensor quantized_linear(const Tensor& x, const Tensor& codes, const Tensor& scale,
                         const std::optional<Tensor>& bias, Precision precision) {
-  if (precision == Precision::kTernary)
+  if (precision == Precision::kTernary || precision == Precision::kW4A8)
     return codes_linear(quantize_activation(x), codes, scale, bias, x.scalar_type());
   if (precision == Precision::kFp8)
     return codes_linear(quantize_fp8_activation(x), codes, scale, bias, x.scalar_type());

@@ -76,14 +76,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--precision",
-        choices=("1.58bit", "4bit", "fp8", "none"),
+        choices=("1.58bit", "4bit", "w4a8", "fp8", "none"),
         help="of linear layers; default: what was trained with",
     )
     parser.add_argument(
         "--group-size",
         type=int,
         metavar="N",
-        help="inputs that share a scale, for 4bit only; default: as trained, or 128",
+        help="inputs that share a scale, for 4bit and w4a8; default: as trained, or 128",
     )
     parser.add_argument(
         "--dtype", help="of what is not packed: float32, bfloat16, float16; default: as trained"

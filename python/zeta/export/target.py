@@ -9,11 +9,11 @@ import torch
 from zeta.export.errors import ExportError
 from zeta.export.form import Form
 from zeta.export.fp8 import Fp8
-from zeta.export.int4 import Int4
+from zeta.export.int4 import Int4, W4A8Int4
 from zeta.export.skeleton import Skeleton
 from zeta.export.source import NONE, Source
 from zeta.export.ternary import Ternary
-from zeta.quant.precision import FP8, INT4, KNOWN, TERNARY
+from zeta.quant.precision import FP8, INT4, KNOWN, TERNARY, W4A8
 
 PRECISIONS = (*KNOWN, NONE)
 
@@ -46,13 +46,16 @@ def choose_target(
         )
     if group_size is None:
         group_size = source.group_size
-    elif precision != INT4:
-        raise ExportError(f"group_size {group_size} was asked for, but only {INT4} has one, not {precision}")
-    if source.precision == INT4 and group_size != source.group_size:
+    elif precision not in (INT4, W4A8):
+        raise ExportError(
+            f"group_size {group_size} was asked for, but only {INT4} and {W4A8} have one, not {precision}"
+        )
+    if source.precision in (INT4, W4A8) and group_size != source.group_size:
         raise ExportError(
             f"{source.folder}: was trained with group_size {source.group_size}, asked for {group_size}"
         )
-    form = {TERNARY: Ternary(), INT4: Int4(group_size), FP8: Fp8()}.get(precision)
+    forms = {TERNARY: Ternary(), INT4: Int4(group_size), W4A8: W4A8Int4(group_size), FP8: Fp8()}
+    form = forms.get(precision)
     return Target(precision, group_size, dtype or source.dtype, form)
 
 

@@ -20,6 +20,7 @@ class BitLinear(nn.Linear):
 
     - `"1.58bit"`: weights −1, 0 or 1 with one scale; activations int8 with a scale for each token.
     - `"4bit"`: weights −8…7 with a scale for each `group_size` input features; activations untouched.
+    - `"w4a8"`: weights as under `"4bit"`, activations as under `"1.58bit"`.
     - `"fp8"`: weights and activations e4m3, with a scale for each output feature and each token.
 
     The forward touches only the layer's own parameters, so the layer works wherever `nn.Linear` does: under
@@ -30,8 +31,8 @@ class BitLinear(nn.Linear):
         in_features: size of each input.
         out_features: size of each output.
         bias: whether to add a learned bias.
-        precision: `"1.58bit"`, `"4bit"` or `"fp8"`.
-        group_size: input features that share a scale under `"4bit"`; a multiple of 8 that divides
+        precision: `"1.58bit"`, `"4bit"`, `"w4a8"` or `"fp8"`.
+        group_size: input features that share a scale under `"4bit"` and `"w4a8"`; a multiple of 8 that divides
             `in_features`.
         device: of the parameters.
         dtype: of the parameters: float32, bfloat16, float16 or float64.

@@ -15,10 +15,12 @@ class Precision(NamedTuple):
 TERNARY = "1.58bit"
 INT4 = "4bit"
 FP8 = "fp8"
+W4A8 = "w4a8"  # the weights of INT4, activations in int8
 PRECISIONS = {
     TERNARY: Precision(grouped=False),
     INT4: Precision(grouped=True),
     FP8: Precision(grouped=False),
+    W4A8: Precision(grouped=True),
 }
 KNOWN = tuple(PRECISIONS)
 

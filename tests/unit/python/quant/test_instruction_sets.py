@@ -36,11 +36,11 @@ def results() -> dict[str, torch.Tensor]:
     for dtype in (torch.float32, torch.bfloat16):
         for rows in ROWS:
             x = x_of(rows, dtype)
-            for format in ("ternary", "int4"):
+            for format in ("ternary", "int4", "w4a8"):
                 packed, scale, _ = make(format, 76, 264)
                 y = torch.ops.zeta.packed_linear(x, packed, scale, None, format, 76)
                 found[f"{format} {dtype} {rows}"] = y
-            for precision in ("1.58bit", "4bit"):
+            for precision in ("1.58bit", "4bit", "w4a8"):
                 torch.manual_seed(0)
                 layer = BitLinear(264, 76, precision=precision, group_size=24, dtype=dtype)
                 used = x.clone().requires_grad_()
