@@ -11,6 +11,7 @@
 #include "src/ops/bitlinear_aten.h"
 #include "src/ops/bitlinear_check.h"
 #include "src/ops/linear_shape.h"
+#include "src/ops/packed_linear.h"
 #include "src/ops/packed_linear_cpu.h"
 #include "src/ops/quantize_weight_cpu.h"
 

@@ -33,15 +33,18 @@ struct BFloat16 {
     alignas(64) float offset[16];
   };
   static void arrange(const uint16_t* x, int64_t words, Block& block) {
-    const auto present = static_cast<__mmask16>((1u << words) - 1);
-    const __m512i at =
-        _mm512_slli_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), 2);
-    const __m512i zero = _mm512_setzero_si512(), upper = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000));
-    __m512i pairs[4];  // columns 2 i and 2 i + 1 of every word
+    const __m512i upper = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000));
+    __m512i pairs[16];  // after the transposition the first four: columns 2 i and 2 i + 1 of every word
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      pairs[i] = _mm512_setzero_si512();
+      if (i < words)
+        pairs[i] = _mm512_zextsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i * 8)));
+    }
+    transpose_dwords(pairs);
     __m512 sum = _mm512_setzero_ps();
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-      pairs[i] = _mm512_mask_i32gather_epi32(zero, present, at, x + 2 * i, 4);
       sum = _mm512_add_ps(sum, _mm512_castsi512_ps(_mm512_slli_epi32(pairs[i], 16)));
       sum = _mm512_add_ps(sum, _mm512_castsi512_ps(_mm512_and_si512(pairs[i], upper)));
     }

@@ -3,6 +3,7 @@
 #include "kernels/cpu/packed_linear/int4_few_avx512.h"
 #include "kernels/cpu/packed_linear/int4_int8_tiles.h"
 #include "kernels/cpu/packed_linear/int4_integers_avx512.h"
+#include "kernels/cpu/packed_linear/transpose_avx512.h"
 
 namespace zeta::cpu::avx512_vnni {
 namespace {
@@ -24,14 +25,19 @@ struct Fixed24 {
 
   static void arrange(const float* x, int64_t words, Block& block) {
     constexpr int kNanOrInfinity = 0x99;
-    const auto present = static_cast<__mmask16>((1u << words) - 1);
-    const __m512i at =
-        _mm512_slli_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), 3);
+    __m512i columns[16];  // the first eight, after the transposition
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      columns[i] = _mm512_setzero_si512();
+      if (i < words)
+        columns[i] = _mm512_zextsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i * 8)));
+    }
+    transpose_dwords(columns);
     __m512 values[8], greatest = _mm512_set1_ps(kLeast);
     __mmask16 bad = 0;
 #pragma GCC unroll 8
     for (int j = 0; j < 8; ++j) {
-      values[j] = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), present, at, x + j, 4);
+      values[j] = _mm512_castsi512_ps(columns[j]);
       greatest = _mm512_max_ps(greatest, _mm512_abs_ps(values[j]));
       bad = static_cast<__mmask16>(bad | _mm512_fpclass_ps_mask(values[j], kNanOrInfinity));
     }

@@ -20,9 +20,9 @@ fp8. A code of 3 bits of fraction flips where x/s lies within δ of the middle o
 a flip, worth 2⁻⁴/√128 ≈ 0.6 % of its outputs: as for ternary 0.2 %. In bf16 the reader rounds x, s and x/s too, so
 δ ≈ 3u/√3·|x| and one code in five flips: √(1/5)·2⁻⁴ ≈ 2.8 % of an input, 8 % of the logits.
 
-w4a8. The reader's scale of a token is max|x| / 127.5, that of training max|x| / 127: codes round otherwise, each with an
-error of 1/√12 of a step. With max|x| ≈ 3.2 rms x that is √2·3.2/(127·√12) ≈ 1 % of an input, √8 times that in the
-logits: 2.9 %.
+w4a8. The reader's scale of a token is max|x| / 127.5, that of training max|x| / 127: codes round otherwise, each
+with an error of 1/√12 of a step. With max|x| ≈ 3.2 rms x that is √2·3.2/(127·√12) ≈ 1 % of an input, √8 times that
+in the logits: 2.9 %.
 """
 
 from pathlib import Path
