@@ -165,7 +165,9 @@ def test_nan_reaches_the_output(precision: str, device: str) -> None:
 
 
 def test_bad_arguments_are_named() -> None:
-    with pytest.raises(ValueError, match="'1.58bit', '4bit', 'fp8', 'w4a8', got '1.5bit'; did you mean '1.58bit'"):
+    with pytest.raises(
+        ValueError, match="'1.58bit', '4bit', 'fp8', 'w4a8', got '1.5bit'; did you mean '1.58bit'"
+    ):
         BitLinear(64, 64, precision="1.5bit")
     with pytest.raises(ValueError, match="multiple of group_size 128, got 96"):
         BitLinear(96, 64, precision="4bit")

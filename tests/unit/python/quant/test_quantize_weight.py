@@ -77,7 +77,9 @@ def test_strided_weight_and_one_with_gradients(precision: str, device: str) -> N
 
 def test_bad_arguments_are_named() -> None:
     weight = torch.zeros(4, 48)
-    with pytest.raises(ValueError, match="'1.58bit', '4bit', 'fp8', 'w4a8', got '4bits'; did you mean '4bit'"):
+    with pytest.raises(
+        ValueError, match="'1.58bit', '4bit', 'fp8', 'w4a8', got '4bits'; did you mean '4bit'"
+    ):
         quantize_weight(weight, "4bits")
     with pytest.raises(ValueError, match="multiple of group_size 32, got 48"):
         quantize_weight(weight, "4bit", 32)
