@@ -63,4 +63,5 @@ class W4A8Int4(Int4):
 
     def _activations(self) -> dict[str, Any]:
         numbers = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
-        return {"input_activations": numbers}
+        # Unless the group names its format, readers take one with int8 weights wherever activations are int8.
+        return {"input_activations": numbers, "format": "pack-quantized"}
