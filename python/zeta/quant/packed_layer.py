@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from zeta import _library
 from zeta.quant.pack import pack_int4, pack_ternary, unpack_int4, unpack_ternary
-from zeta.quant.precision import FP8, INT4, TERNARY
+from zeta.quant.precision import FP8, INT4, PRECISIONS, TERNARY, W4A8
 
 _library.load()
 
-_FORMATS = {TERNARY: "ternary", INT4: "int4"}
+_FORMATS = {TERNARY: "ternary", INT4: "int4", W4A8: "w4a8"}
 
 
 class PackedLinear(nn.Module):
@@ -26,7 +26,7 @@ class PackedLinear(nn.Module):
         codes: int8 `(out_features, in_features)`, or float8_e4m3fn for `"fp8"`.
         scale: as `zeta.quant.quantize_weight` returns it beside them.
         bias: `(out_features)` or None.
-        precision: `"1.58bit"`, `"4bit"` or `"fp8"`.
+        precision: `"1.58bit"`, `"4bit"`, `"w4a8"` or `"fp8"`.
         dtype: of the weight that was quantised.
 
     Shape:
@@ -43,7 +43,7 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.out_features, self.in_features = codes.shape
         self.precision, self.weight_dtype = precision, dtype
-        pack = {TERNARY: pack_ternary, INT4: pack_int4, FP8: Tensor.contiguous}[precision]
+        pack = {TERNARY: pack_ternary, INT4: pack_int4, W4A8: pack_int4, FP8: Tensor.contiguous}[precision]
         self.register_buffer("weight_packed", pack(codes))
         self.register_buffer("weight_scale", scale if precision == TERNARY else scale.bfloat16())
         self.register_parameter("bias", bias)
@@ -51,7 +51,7 @@ class PackedLinear(nn.Module):
     @property
     def group_size(self) -> int:
         """Input features that share a scale."""
-        return self.in_features // (self.weight_scale.shape[1] if self.precision == INT4 else 1)
+        return self.in_features // (self.weight_scale.shape[1] if PRECISIONS[self.precision].grouped else 1)
 
     @property
     def weight(self) -> Tensor:
@@ -60,7 +60,9 @@ class PackedLinear(nn.Module):
 
     def unpack(self) -> tuple[Tensor, Tensor]:
         """Codes and float32 scale, as they were given."""
-        unpack = {TERNARY: unpack_ternary, INT4: unpack_int4, FP8: Tensor.clone}[self.precision]
+        unpack = {TERNARY: unpack_ternary, INT4: unpack_int4, W4A8: unpack_int4, FP8: Tensor.clone}[
+            self.precision
+        ]
         return unpack(self.weight_packed), self.weight_scale.float()
 
     def forward(self, input: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ class PackedLinear(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        group = f", group_size={self.group_size}" if self.precision == INT4 else ""
+        group = f", group_size={self.group_size}" if PRECISIONS[self.precision].grouped else ""
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}, "
             f"precision={self.precision!r}{group}"
@@ -85,7 +87,7 @@ class PackedLinear(nn.Module):
 
     def _float_weight(self) -> Tensor:
         codes, scale = self.unpack()
-        if self.precision == INT4:
+        if PRECISIONS[self.precision].grouped:
             return (codes.float().unflatten(1, (-1, self.group_size)) * scale[:, :, None]).flatten(1)
         return codes.float() * scale
 
