@@ -35,15 +35,19 @@ bool has_f16c() {
 // Tiles are 8 KiB of state that Linux gives a process only when it asks (5.16 and later), for all its
 // threads.
 bool may_use_amx() {
-  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM of <asm/prctl.h>
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
-  if ((edx & kTile) == 0 || (edx & kInt8) == 0) return false;
   return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
-Isa best() {
+bool has_amx() {
+  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kTile) != 0 && (edx & kInt8) != 0;
+}
+
+// The best level up to `most`. Leave is asked for AMX only where it may be used: a process that has it saves
+// more state at signals.
+Isa best(Isa most) {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) return Isa::kScalar;
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
@@ -51,15 +55,15 @@ Isa best() {
     return Isa::kAvx2;
   if (!__builtin_cpu_supports("avx512vnni")) return Isa::kAvx512;
   if (!__builtin_cpu_supports("avx512bf16")) return Isa::kAvx512Vnni;
-  return may_use_amx() ? Isa::kAmx : Isa::kAvx512Bf16;
+  return most >= Isa::kAmx && has_amx() && may_use_amx() ? Isa::kAmx : Isa::kAvx512Bf16;
 }
 
 Isa choose() {
   const char* forced = std::getenv("ZETA_CPU_ISA");
-  if (forced == nullptr || *forced == '\0') return best();
+  if (forced == nullptr || *forced == '\0') return best(Isa::kAmx);
   for (const Level& level : kLevels) {
     if (std::string(forced) != level.name) continue;
-    if (level.isa > best())
+    if (level.isa > best(level.isa))
       throw std::runtime_error(std::string("ZETA_CPU_ISA=") + forced + ": this CPU has no " + level.needs);
     return level.isa;
   }

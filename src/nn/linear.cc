@@ -21,6 +21,8 @@ std::string_view name_of(WeightFormat format) {
       return "ternary";
     case WeightFormat::kInt2:
       return "int2";
+    case WeightFormat::kW4A8:
+      return "w4a8";
     case WeightFormat::kInt8:
       return "int8";
     case WeightFormat::kFp8:
@@ -43,6 +45,7 @@ Linear::Linear(WeightLoader& loader, const std::string& module, Shape shape, con
       load_ternary(loader, module, shape, quantization.ternary_scale());
       break;
     case WeightFormat::kInt4:
+    case WeightFormat::kW4A8:
       load_int4(loader, module, shape, quantization.group_size());
       break;
     case WeightFormat::kInt2:

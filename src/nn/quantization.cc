@@ -91,9 +91,10 @@ void Quantization::read_compressed_tensors(const JsonObject& quantization) {
       with_format.one_of("format", {"pack-quantized", "int-quantized", "float-quantized"});
   require_absent(group, "output_activations");
   if (format == "pack-quantized") {
-    format_ = WeightFormat::kInt4;
-    require_absent(group, "input_activations");
-    read_scheme(group.required_object("weights"));
+    read_4bit(group.required_object("weights"));
+    const auto activations = group.object("input_activations");
+    if (activations) read_8bit(*activations, "int", "token", /*dynamic=*/true);
+    format_ = activations ? WeightFormat::kW4A8 : WeightFormat::kInt4;
   } else {
     format_ = format == "int-quantized" ? WeightFormat::kInt8 : WeightFormat::kFp8;
     const std::string_view type = format_ == WeightFormat::kInt8 ? "int" : "float";
@@ -123,7 +124,7 @@ void Quantization::read_8bit(const JsonObject& numbers, std::string_view type, s
   }
 }
 
-void Quantization::read_scheme(const JsonObject& weights) {
+void Quantization::read_4bit(const JsonObject& weights) {
   // The second line does not matter here: types and shapes are taken from the tensors themselves, the rest
   // tells how the scales were found.
   require_known(weights, {"num_bits", "type", "strategy", "symmetric", "dynamic", "actorder", "group_size",

@@ -73,7 +73,7 @@ class SafetensorsFile {
   std::string path_;
   StoredTensors tensors_;
   size_t data_size_ = 0;
-  std::shared_ptr<std::byte> data_;  // 64-byte aligned
+  std::shared_ptr<std::byte> data_;  // 64-byte aligned; in huge pages from 2 MiB on
 };
 
 }  // namespace zeta::nn

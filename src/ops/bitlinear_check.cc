@@ -12,6 +12,7 @@ std::optional<at::ScalarType> activation_codes(Precision precision) {
     case Precision::kTernary:
     case Precision::kBinary:
     case Precision::kInt2:
+    case Precision::kW4A8:
     case Precision::kInt8:
       return at::kChar;
     case Precision::kInt4:

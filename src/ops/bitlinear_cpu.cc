@@ -11,6 +11,7 @@
 #include "src/ops/bitlinear_aten.h"
 #include "src/ops/bitlinear_check.h"
 #include "src/ops/linear_shape.h"
+#include "src/ops/packed_linear.h"
 #include "src/ops/packed_linear_cpu.h"
 #include "src/ops/quantize_weight_cpu.h"
 #include "src/ops/quantized_linear.h"
@@ -28,19 +29,34 @@ bool has_kernels(Precision precision, at::ScalarType dtype) {
   return precision != Precision::kFp8 && dtype != at::kDouble;
 }
 
-// Products of integers that one scale a row of x and one or more of the weight make a result.
+// Products of integers that scales of x's rows and of the weight make a result.
 bool is_integer(Precision precision) { return activation_codes(precision) == at::kChar; }
 
 bool quantizes_in_one_pass(Precision precision) {
-  return precision == Precision::kTernary || precision == Precision::kInt4;
+  return precision == Precision::kTernary || has_int4_weights(precision);
 }
 
 // Ŵ of fp32 is c · σ exactly, as the packed product has it; a 16-bit one is rounded.
 bool multiplies_codes(Precision precision, const Tensor& x, const Tensor& weight) {
   if (precision == Precision::kInt2 || precision == Precision::kInt8)
     return weight.size(1) <= kMostPlaneColumns;
+  if (precision == Precision::kW4A8) return weight.size(1) < kMaxInt8Features;
   if (is_integer(precision)) return weight.size(0) % 4 == 0 && weight.size(1) < int64_t{1} << 23;
   return x.scalar_type() == at::kFloat && cpu::isa() >= cpu::Isa::kAvx512;
+}
+
+Tensor integer_product(Precision precision, const QuantizedActivation& q, const Tensor& packed,
+                       const Tensor& scale, const Tensor& bias) {
+  switch (precision) {
+    case Precision::kInt2:
+      return planes_product(q, packed, 1, scale, bias);
+    case Precision::kInt8:
+      return planes_product(q, packed, 4, scale, bias);
+    case Precision::kW4A8:
+      return int4_product(q, packed, scale, bias);
+    default:
+      return ternary_product(q, packed, scale.item<float>(), bias);
+  }
 }
 
 struct Forward {
@@ -55,11 +71,8 @@ Forward multiply(const Tensor& x, const Tensor& weight, const OptionalTensor& bi
   const Tensor offset = bias ? bias->to(at::kFloat).contiguous() : Tensor();
   if (precision == Precision::kInt4) return {int4_product(rows, packed, scale, offset), {}};
   auto q = quantize_activation(rows);
-  const bool planes = scale.dim() == 2;
-  Tensor y = planes ? planes_product(q, packed, precision == Precision::kInt8 ? 4 : 1, scale, offset)
-                    : ternary_product(q, packed, scale.item<float>(), offset);
-  y = y.to(x.scalar_type());
-  return {std::move(y), std::move(q)};
+  const Tensor y = integer_product(precision, q, packed, scale, offset);
+  return {y.to(x.scalar_type()), std::move(q)};
 }
 
 Tensor inference(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, std::string_view name,

@@ -32,7 +32,8 @@ Tensor padded(const Tensor& codes, int64_t rows, int64_t columns) {
 // y (tokens, out_features) of x's codes.
 Tensor multiply(const QuantizedActivation& x, const QuantizedWeight& weight, const OptionalTensor& bias,
                 at::ScalarType dtype) {
-  if (at::cuda::getCurrentDeviceProperties()->major != 9)
+  const bool grouped = weight.scale.size(-1) > 1;
+  if (grouped || at::cuda::getCurrentDeviceProperties()->major != 9)
     return codes_linear(x, weight.codes, weight.scale, bias, dtype);
   const bool fp8 = x.codes.scalar_type() == at::kFloat8_e4m3fn;
   if (!fp8 && weight.scale.dim() == 2) {  // the int8 product takes one scale: 1, and a pass for the rows'

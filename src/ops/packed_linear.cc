@@ -30,7 +30,7 @@ namespace {
 
 constexpr std::pair<std::string_view, PackedFormat> kFormats[] = {
     {"ternary", PackedFormat::kTernary}, {"int2", PackedFormat::kInt2}, {"int4", PackedFormat::kInt4},
-    {"int8", PackedFormat::kInt8},       {"fp8", PackedFormat::kFp8},
+    {"w4a8", PackedFormat::kW4A8},       {"int8", PackedFormat::kInt8}, {"fp8", PackedFormat::kFp8},
 };
 
 PackedFormat parse_format(std::string_view name) {
@@ -109,18 +109,24 @@ PackedFormat check_packed_linear(const Tensor& x, const Tensor& packed, const Te
                                  const c10::SymInt& out_features) {
   const PackedFormat format = parse_format(name);
   check_types(x, packed, scale, bias);
+  const bool words = format == PackedFormat::kInt4 || format == PackedFormat::kW4A8;
   switch (format) {
     case PackedFormat::kTernary:
       check_ternary(packed, scale, out_features);
       break;
     case PackedFormat::kInt4:
+    case PackedFormat::kW4A8:
       check_int4(packed, scale, out_features);
       break;
     default:
       check_rows(packed, scale, format, name, out_features);
       break;
   }
-  check_linear_shapes(x, bias, packed.sym_size(1) * (format == PackedFormat::kInt4 ? 8 : 1), out_features);
+  if (format == PackedFormat::kW4A8) {
+    TORCH_SYM_CHECK((packed.sym_size(1) * 8).sym_lt(kMaxInt8Features),
+                    "expected in_features < 2²⁰ for w4a8, got ", packed.sym_size(1) * 8);
+  }
+  check_linear_shapes(x, bias, packed.sym_size(1) * (words ? 8 : 1), out_features);
   return format;
 }
 
@@ -159,6 +165,7 @@ Tensor unpack(const Tensor& packed, PackedFormat format) {
       return codes.bitwise_xor_(0x80).view(at::kChar);
     }
     case PackedFormat::kInt4:
+    case PackedFormat::kW4A8:
       break;
   }
   std::vector<Tensor> parts;
@@ -174,6 +181,8 @@ Precision precision_of(PackedFormat format) {
       return Precision::kTernary;
     case PackedFormat::kInt4:
       return Precision::kInt4;
+    case PackedFormat::kW4A8:
+      return Precision::kW4A8;
     case PackedFormat::kInt2:
       return Precision::kInt2;
     case PackedFormat::kInt8:
@@ -183,6 +192,8 @@ Precision precision_of(PackedFormat format) {
   }
   return Precision::kFp8;
 }
+
+namespace {
 
 template <c10::DeviceType kDevice, c10::DispatchKey kKey>
 Tensor forward_autocast(const Tensor& x, const Tensor& packed, const Tensor& scale,
@@ -199,9 +210,12 @@ Tensor packed_linear_aten(const Tensor& x, const Tensor& packed, const Tensor& s
                           const OptionalTensor& bias, std::string_view name, c10::SymInt out_features) {
   const PackedFormat format = check_packed_linear(x, packed, scale, bias, name, out_features);
   const Tensor codes = unpack(packed, format), wide = scale.to(at::kFloat);
-  const Tensor scales = format == PackedFormat::kInt4      ? wide
-                        : format == PackedFormat::kTernary ? wide.reshape({1})
-                                                           : wide.reshape({-1, 1});
+  Tensor scales = wide;
+  if (format == PackedFormat::kTernary) {
+    scales = wide.reshape({1});
+  } else if (format != PackedFormat::kInt4 && format != PackedFormat::kW4A8) {
+    scales = wide.reshape({-1, 1});
+  }
   const Tensor y =
       quantized_linear(x.reshape({-1, codes.size(1)}), codes, scales, bias, precision_of(format));
   return y.view_symint(linear_output_sizes(x, out_features));

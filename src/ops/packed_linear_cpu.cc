@@ -110,31 +110,61 @@ Tensor int4_product(const Tensor& x, const Tensor& packed, const Tensor& scale, 
   return out;
 }
 
+Tensor int4_product(const QuantizedActivation& q, const Tensor& packed, const Tensor& scale,
+                    const Tensor& bias) {
+  Tensor out = at::empty({q.codes.size(0), packed.size(0)}, q.scale.options());
+  if (out.numel() == 0) return out;
+  const Tensor row_scale = q.scale.reciprocal(), scales = scale.contiguous();
+  const bool wide = scales.scalar_type() == at::kFloat;
+  const cpu::Int4Int8Linear args{
+      .q = q.codes.const_data_ptr<int8_t>(),
+      .row_scale = row_scale.const_data_ptr<float>(),
+      .packed = reinterpret_cast<const uint32_t*>(packed.const_data_ptr<int32_t>()),
+      .scale = wide ? scales.const_data_ptr<float>() : nullptr,
+      .scale_bfloat16 =
+          wide ? nullptr : reinterpret_cast<const uint16_t*>(scales.const_data_ptr<at::BFloat16>()),
+      .bias = data_or_null(bias),
+      .out = out.mutable_data_ptr<float>(),
+      .m = out.size(0),
+      .n = out.size(1),
+      .k = packed.size(1) * 8,
+      .q_stride = q.codes.stride(0),
+      .group_size = packed.size(1) * 8 / scale.size(1)};
+  parallel_tiles(args.n, kInt4Tile, args.m * args.k,
+                 [&](int64_t begin, int64_t end) { cpu::int4_linear(args, begin, end); });
+  return out;
+}
+
 namespace {
+
+Tensor product(PackedFormat format, const Tensor& rows, const Tensor& packed, const Tensor& scale,
+               const Tensor& bias) {
+  switch (format) {
+    case PackedFormat::kTernary:
+      return ternary_product(quantize_activation(rows), packed, scale.item().toFloat(), bias);
+    case PackedFormat::kInt4:
+      return int4_product(rows, packed, scale, bias);
+    case PackedFormat::kW4A8:
+      return int4_product(quantize_activation(rows), packed, scale, bias);
+    case PackedFormat::kInt2:
+    case PackedFormat::kInt8:
+      return planes_product(quantize_activation(rows), packed, format == PackedFormat::kInt8 ? 4 : 1,
+                            scale.to(at::kFloat).contiguous().view({-1, 1}), bias);
+    case PackedFormat::kFp8:
+      break;
+  }
+  return fp8_product(rows, packed, scale, bias);
+}
 
 Tensor forward_cpu(const Tensor& x, const Tensor& packed, const Tensor& scale,
                    const std::optional<Tensor>& bias, std::string_view name, c10::SymInt out_features) {
   const PackedFormat format = check_packed_linear(x, packed, scale, bias, name, out_features);
-  const Tensor rows = x.reshape({-1, x.size(-1)});
+  // One token is a matter of microseconds: a view more is one of them.
+  const bool matrix = x.dim() == 2;
+  const Tensor rows = matrix ? x : x.reshape({-1, x.size(-1)});
   const Tensor offset = bias ? bias->to(at::kFloat).contiguous() : Tensor();
-  Tensor out;
-  switch (format) {
-    case PackedFormat::kTernary:
-      out = ternary_product(quantize_activation(rows), packed, scale.item().toFloat(), offset);
-      break;
-    case PackedFormat::kInt4:
-      out = int4_product(rows, packed, scale, offset);
-      break;
-    case PackedFormat::kInt2:
-    case PackedFormat::kInt8:
-      out = planes_product(quantize_activation(rows), packed, format == PackedFormat::kInt8 ? 4 : 1,
-                           scale.to(at::kFloat).contiguous().view({-1, 1}), offset);
-      break;
-    case PackedFormat::kFp8:
-      out = fp8_product(rows, packed, scale, offset);
-      break;
-  }
-  return out.to(x.scalar_type()).view_symint(linear_output_sizes(x, out_features));
+  const Tensor out = product(format, rows, packed, scale, offset).to(x.scalar_type());
+  return matrix ? out : out.view_symint(linear_output_sizes(x, out_features));
 }
 
 }  // namespace

@@ -21,5 +21,8 @@ at::Tensor fp8_product(const at::Tensor& x, const at::Tensor& packed, const at::
                        const at::Tensor& bias);
 at::Tensor int4_product(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& scale,
                         const at::Tensor& bias);
+// Of w4a8; in_features < kMaxInt8Features.
+at::Tensor int4_product(const QuantizedActivation& x, const at::Tensor& packed, const at::Tensor& scale,
+                        const at::Tensor& bias);
 
 }  // namespace zeta::ops

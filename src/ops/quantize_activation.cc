@@ -13,8 +13,8 @@ using at::Tensor;
 QuantizedActivation quantize_cpu(const Tensor& x) {
   const int64_t tokens = x.size(0), features = x.size(1), stride = (features + 63) / 64 * 64;
   const Tensor padded = at::empty({tokens, stride}, x.options().dtype(at::kChar));
-  padded.narrow(1, features, stride - features).zero_();
-  QuantizedActivation result{padded.narrow(1, 0, features),
+  if (stride > features) padded.narrow(1, features, stride - features).zero_();
+  QuantizedActivation result{stride > features ? padded.narrow(1, 0, features) : padded,
                              at::empty({tokens, 1}, x.options().dtype(at::kFloat)),
                              at::empty({tokens}, x.options().dtype(at::kInt))};
   int8_t* codes = padded.mutable_data_ptr<int8_t>();

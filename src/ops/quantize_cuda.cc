@@ -40,6 +40,7 @@ void run(const Tensor& weight, Precision precision, int64_t group_size, const We
       return;
     }
     case Precision::kInt4:
+    case Precision::kW4A8:
       C10_CUDA_CHECK(cuda::quantize_int4(values, w.numel(), group_size, static_cast<int8_t*>(to.codes),
                                          to.scale, to.used, stream));
       return;

@@ -21,7 +21,8 @@ namespace {
 // Every precision that there is; what else depends on one switches over the enum.
 constexpr std::pair<std::string_view, Precision> kPrecisions[] = {
     {"1bit", Precision::kBinary}, {"1.58bit", Precision::kTernary}, {"2bit", Precision::kInt2},
-    {"4bit", Precision::kInt4},   {"8bit", Precision::kInt8},       {"fp8", Precision::kFp8},
+    {"4bit", Precision::kInt4},   {"w4a8", Precision::kW4A8},       {"8bit", Precision::kInt8},
+    {"fp8", Precision::kFp8},
 };
 
 }  // namespace
@@ -35,6 +36,10 @@ Precision parse_precision(std::string_view name) {
   TORCH_CHECK_VALUE(false, "expected precision to be one of ", known, ", got '", name, "'");
 }
 
+bool has_int4_weights(Precision precision) {
+  return precision == Precision::kInt4 || precision == Precision::kW4A8;
+}
+
 bool is_supported_float(at::ScalarType type) {
   return type == at::kFloat || type == at::kBFloat16 || type == at::kHalf || type == at::kDouble;
 }
@@ -46,7 +51,7 @@ void check_weight(const Tensor& weight, Precision precision, int64_t group_size)
               "expected weight of float32, bfloat16, float16 or float64, got ", weight.scalar_type());
   TORCH_SYM_CHECK(weight.sym_numel().sym_gt(0),
                   "expected out_features ≥ 1 and in_features ≥ 1, got a weight of ", weight.sym_sizes());
-  if (precision != Precision::kInt4) return;
+  if (!has_int4_weights(precision)) return;
   TORCH_CHECK_VALUE(group_size > 0 && group_size % 8 == 0,
                     "expected group_size to be a positive multiple of 8, got ", group_size);
   TORCH_SYM_CHECK((weight.sym_size(1) % group_size).sym_eq(0),
@@ -64,6 +69,7 @@ c10::SymDimVector scale_sizes(const Tensor& weight, Precision precision, int64_t
     case Precision::kBinary:
       return {1};
     case Precision::kInt4:
+    case Precision::kW4A8:
       return {weight.sym_size(0), weight.sym_size(1) / group_size};
     case Precision::kFp8:
     case Precision::kInt2:

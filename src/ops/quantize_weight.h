@@ -10,6 +10,7 @@
 //   2bit       −3, −1, 1, 3  (out_features, 1)
 //   4bit       −8..7   (out_features, in_features / group_size)  group_size a multiple of 8 that divides
 //   in_features
+//   w4a8       as 4bit
 //   8bit       −128..127  (out_features, 1)
 //   fp8        e4m3   (out_features, 1)
 //
@@ -26,7 +27,10 @@
 
 namespace zeta::ops {
 
-enum class Precision { kTernary, kInt4, kFp8, kBinary, kInt2, kInt8 };
+enum class Precision { kTernary, kInt4, kFp8, kBinary, kInt2, kInt8, kW4A8 };
+
+// Whether weights have the codes and scales of 4bit.
+C10_EXPORT bool has_int4_weights(Precision precision);
 
 // Throws c10::Error naming the known ones.
 C10_EXPORT Precision parse_precision(std::string_view name);

@@ -30,10 +30,11 @@ Tensor codes_linear(const QuantizedActivation& q, const Tensor& codes, const Ten
   if (codes.scalar_type() == at::kFloat8_e4m3fn) return fp8_linear(q, codes, scale, bias, dtype);
   const auto wide = dtype == at::kDouble ? at::kDouble : at::kFloat;
   // Activations enter as q / 128: as exact as q, and no sum leaves float16's range but with codes of 8 bits.
-  const bool rows = scale.dim() == 2;
+  const bool grouped = scale.size(-1) > 1, rows = scale.dim() == 2 && !grouped;
   const auto type = rows && dtype == at::kHalf ? at::kFloat : dtype;
-  Tensor y = at::mm(q.codes.mul(1.0f / 128).to(type), codes.to(type).t()).to(wide);
-  y.mul_((rows ? scale.t() : scale).div(q.scale).mul_(128));
+  const Tensor weight = grouped ? dequantize_weight(codes, scale, type) : codes.to(type);
+  Tensor y = at::mm(q.codes.mul(1.0f / 128).to(type), weight.t()).to(wide);
+  y.mul_(grouped ? q.scale.reciprocal().mul_(128) : (rows ? scale.t() : scale).div(q.scale).mul_(128));
   if (bias) y.add_(*bias);
   return y.to(dtype);
 }

@@ -22,8 +22,8 @@ C10_EXPORT at::Tensor codes_linear(const QuantizedActivation& x, const at::Tenso
 
 // x (tokens, in_features) times the weight of codes and scale, plus bias (out_features); in x's dtype.
 // fp8 activations are quantised to e4m3, and the product is one of fp32. Under 4bit they stay; else they are
-// quantised to int8; where the matrix product sums in fp32, as ATen's do, a ternary one is exact below
-// in_features = 2¹⁷ up to the rounding of its result to x's dtype.
+// quantised to int8, and w4a8's codes · scale is rounded to x's dtype; where the matrix product sums in fp32,
+// as ATen's do, a ternary one is exact below in_features = 2¹⁷ up to the rounding of its result to x's dtype.
 at::Tensor quantized_linear(const at::Tensor& x, const at::Tensor& codes, const at::Tensor& scale,
                             const std::optional<at::Tensor>& bias, Precision precision);
 

@@ -2,8 +2,9 @@
 
     python tests/golden/make_llama.py OUTPUT
 
-writes OUTPUT/{dense,dense_bf16,ternary,ternary_bitlinear,int4,int2,int8,fp8}: Hugging Face folders with a byte-level
-BPE tokenizer and a chat template, packed by transformers' and compressed-tensors' own packers, never by ours.
+writes OUTPUT/{dense,dense_bf16,ternary,ternary_bitlinear,int4,w4a8,int2,int8,fp8}: Hugging Face folders with a
+byte-level BPE tokenizer and a chat template, packed by transformers' and compressed-tensors' own packers, never by
+ours.
 Each also holds `expected.safetensors`: `prompt` (p), `logits` (p, vocab) of every prompt position,
 and `greedy` (24), all computed by transformers on the packed folder; of int2, int8 and fp8, whose activations
 transformers rounds otherwise or not at all, by `Rounded` below in its place. `OUTPUT/complete` is written last and
@@ -151,6 +152,14 @@ def int4(state: State, config: dict[str, object]) -> State:
     return out
 
 
+def w4a8(state: State, config: dict[str, object]) -> State:
+    out = int4(state, config)
+    numbers = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
+    group = config["quantization_config"]["config_groups"]["group_0"]  # type: ignore[index]
+    group |= {"input_activations": numbers, "format": "pack-quantized"}
+    return out
+
+
 def rows(precision: str) -> Callable[[State, dict[str, object]], State]:
     """A scale for each output; docs/design/foundation.md has the formulas."""
 
@@ -244,6 +253,7 @@ FOLDERS: dict[str, tuple[Callable[[State, dict[str, object]], State], dict[str, 
     "ternary": (ternary("autobitlinear"), {"attention_bias": True}),
     "ternary_bitlinear": (ternary("bitlinear"), {"attention_bias": True, "tie_word_embeddings": True}),
     "int4": (int4, {"mlp_bias": True, "num_key_value_heads": 1}),
+    "w4a8": (w4a8, {"attention_bias": True}),
     "int2": (rows("int2"), {"attention_bias": True}),
     "int8": (rows("int8"), {"mlp_bias": True, "tie_word_embeddings": True}),
     "fp8": (rows("fp8"), {"attention_bias": True}),

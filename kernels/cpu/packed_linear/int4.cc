@@ -42,6 +42,27 @@ void int4_linear(const Int4Linear& args, int64_t begin, int64_t end) {
   }
 }
 
+void int4_linear(const Int4Int8Linear& args, int64_t begin, int64_t end) {
+  const int64_t groups = args.k / args.group_size;
+  for (int64_t m = 0; m < args.m; ++m) {
+    const int8_t* q = args.q + m * args.q_stride;
+    for (int64_t n = begin; n < end; ++n) {
+      float total = 0;
+      for (int64_t k = 0; k < args.k;) {
+        const float scale = int4_scale_at(args, n * groups + k / args.group_size);
+        int32_t sum = 0;
+        for (const int64_t stop = k + args.group_size; k < stop; ++k) {
+          const uint32_t code = args.packed[(n * args.k + k) / 8] >> 4 * (k % 8) & 15;
+          sum += (static_cast<int32_t>(code) - 8) * q[k];
+        }
+        total += static_cast<float>(sum) * scale;
+      }
+      const float y = total * args.row_scale[m];
+      args.out[m * args.n + n] = args.bias == nullptr ? y : y + args.bias[n];
+    }
+  }
+}
+
 }  // namespace scalar
 
 // Not beside AMX: on the Xeon tried, vdpbf16ps was slower than fp32 (79 against 128 Gop/s a core, 512 rows).
@@ -49,8 +70,16 @@ bool int4_reads_bfloat16() { return isa() == Isa::kAvx512Bf16; }
 
 void int4_linear(const Int4Linear& args, int64_t begin, int64_t end) {
   if (args.x == nullptr) return avx512_bf16::int4_linear(args, begin, end);
+  if (isa() >= Isa::kAvx512Vnni) return avx512_vnni::int4_linear(args, begin, end);
   if (isa() >= Isa::kAvx512) return avx512::int4_linear(args, begin, end);
-  (isa() >= Isa::kAvx2 ? avx2::int4_linear : scalar::int4_linear)(args, begin, end);
+  if (isa() >= Isa::kAvx2) return avx2::int4_linear(args, begin, end);
+  scalar::int4_linear(args, begin, end);
+}
+
+void int4_linear(const Int4Int8Linear& args, int64_t begin, int64_t end) {
+  if (isa() >= Isa::kAvx512Vnni) return avx512_vnni::int4_linear(args, begin, end);
+  if (isa() >= Isa::kAvx2) return avx2::int4_linear(args, begin, end);
+  scalar::int4_linear(args, begin, end);
 }
 
 }  // namespace zeta::cpu

@@ -6,10 +6,10 @@ namespace zeta::cpu::avx512 {
 namespace {
 
 struct Float32 {
-  using Element = float;
+  using Args = Int4Linear;
   static constexpr int kSteps = 8;  // of a vector of words: a column of each
 
-  static const float* x(const Int4Linear& args) { return args.x; }
+  static const float* x(const Int4Linear& args, int64_t row) { return args.x + row * args.k; }
 
   // Masked where it stands, nibble j < 7 of a word is (code + 8) · 16ʲ, which fp32 holds exactly; so the
   // activations that meet it are divided by 16ʲ. The last one, which would be the sign, is shifted. The 8
@@ -18,14 +18,22 @@ struct Float32 {
     alignas(64) float x[kSteps][16];  // lane i belongs to word i
     alignas(64) float offset[16];
   };
-  static void arrange(const float* x, int64_t lane, Block& block) {
-    float sum = 0, scale = 1;
-    for (int64_t j = 0; j < kSteps; ++j, scale /= 16) {
-      block.x[j][lane] = x[j] * (j < 7 ? scale : 1);
-      sum += x[j];
+  static void arrange(const float* x, int64_t words, Block& block) {
+    block = {};
+    for (int64_t lane = 0; lane < words; ++lane, x += 8) {
+      float sum = 0, scale = 1;
+      for (int64_t j = 0; j < kSteps; ++j, scale /= 16) {
+        block.x[j][lane] = x[j] * (j < 7 ? scale : 1);
+        sum += x[j];
+      }
+      block.offset[lane] = -8 * sum;
     }
-    block.offset[lane] = -8 * sum;
   }
+  template <int Columns>
+  static void dot(const __m512i (&codes)[Columns], const Block& block, __m512 (&sum)[Columns]) {
+    int4_dot_in_steps<Float32>(codes, block, sum);
+  }
+  static float finish(const Int4Linear& /*args*/, int64_t /*row*/, float y) { return y; }
   static __m512i decode_in_place(__m512i words, int step) {
     const __m512i codes =
         step < 7 ? _mm512_and_si512(words, _mm512_set1_epi32(15 << 4 * step)) : _mm512_srli_epi32(words, 28);

@@ -20,10 +20,10 @@ __m512i bfloat16_codes(__m512i lanes) {
 }
 
 struct BFloat16 {
-  using Element = uint16_t;
+  using Args = Int4Linear;
   static constexpr int kSteps = 4;  // of a vector of words: two columns of each
 
-  static const uint16_t* x(const Int4Linear& args) { return args.x_bfloat16; }
+  static const uint16_t* x(const Int4Linear& args, int64_t row) { return args.x_bfloat16 + row * args.k; }
 
   // Below the exponent of 16, code + 8 is code + 24: a shift and a mask, which run on more of a core's units
   // than a permutation. The 24 is taken back beforehand. Columns j and j + 4 of a word are a step: they lie
@@ -32,14 +32,35 @@ struct BFloat16 {
     alignas(64) uint16_t x[kSteps][32];  // lanes 2 i and 2 i + 1 belong to word i
     alignas(64) float offset[16];
   };
-  static void arrange(const uint16_t* x, int64_t lane, Block& block) {
-    float sum[2] = {};
-    for (int64_t j = 0; j < 8; ++j) {
-      block.x[j % 4][2 * lane + j / 4] = x[j];
-      sum[j % 2] += float_from_bits(uint32_t{x[j]} << 16);
+  static void arrange(const uint16_t* x, int64_t words, Block& block) {
+    const __m512i upper = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000));
+    __m512i pairs[16];  // after the transposition the first four: columns 2 i and 2 i + 1 of every word
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      pairs[i] = _mm512_setzero_si512();
+      if (i < words)
+        pairs[i] = _mm512_zextsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i * 8)));
     }
-    block.offset[lane] = -24 * (sum[0] + sum[1]);
+    transpose_dwords(pairs);
+    __m512 sum = _mm512_setzero_ps();
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      sum = _mm512_add_ps(sum, _mm512_castsi512_ps(_mm512_slli_epi32(pairs[i], 16)));
+      sum = _mm512_add_ps(sum, _mm512_castsi512_ps(_mm512_and_si512(pairs[i], upper)));
+    }
+    for (int i = 0; i < 2; ++i) {
+      _mm512_store_si512(block.x[2 * i],
+                         _mm512_mask_blend_epi16(0xaaaaaaaau, pairs[i], _mm512_slli_epi32(pairs[i + 2], 16)));
+      _mm512_store_si512(block.x[2 * i + 1],
+                         _mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_srli_epi32(pairs[i], 16), pairs[i + 2]));
+    }
+    _mm512_store_ps(block.offset, _mm512_mul_ps(sum, _mm512_set1_ps(-24)));
   }
+  template <int Columns>
+  static void dot(const __m512i (&codes)[Columns], const Block& block, __m512 (&sum)[Columns]) {
+    int4_dot_in_steps<BFloat16>(codes, block, sum);
+  }
+  static float finish(const Int4Linear& /*args*/, int64_t /*row*/, float y) { return y; }
   static __m512i decode_in_place(__m512i words, int step) {
     const __m512i shifted = step == 0 ? _mm512_slli_epi16(words, 3)
                                       : _mm512_srli_epi16(words, static_cast<unsigned>(4 * step - 3));

@@ -1,7 +1,9 @@
 // A few rows of activations times 4-bit weights: memory's speed is the limit, so weights are decoded in
 // registers, 128 columns of a row at a time, and activations are brought into the order of the decoded lanes.
 //
-// Arithmetic says how (int4_avx512.cc, int4_avx512_bf16.cc). Static, see int4_scale.h.
+// Arithmetic says how (int4_avx512.cc, int4_avx512_vnni.cc, int4_avx512_bf16.cc): Args, a Block of
+// activations of a vector, arrange() to fill it, dot() with a vector of weights of several columns, and what
+// finish() does to a row's output. Static, see int4_scale.h.
 #pragma once
 
 #include <immintrin.h>
@@ -25,7 +27,8 @@ struct Int4Vector {
   __mmask16 scales, words;
 };
 
-void int4_vectors(const Int4Linear& args, Int4Vector* to) {
+template <typename Args>
+void int4_vectors(const Args& args, Int4Vector* to) {
   const int64_t words = args.k / 8, span = args.group_size / 8;
   for (int64_t word = 0; word < words; word += kInt4Words, ++to) {
     const int64_t count = words - word < kInt4Words ? words - word : kInt4Words;
@@ -41,89 +44,87 @@ void int4_vectors(const Int4Linear& args, Int4Vector* to) {
   }
 }
 
+// Row n's scales as fp32, once for all its vectors.
+template <typename Args>
+const float* int4_row_scales(const Args& args, int64_t n, float* room) {
+  const int64_t groups = args.k / args.group_size;
+  if (args.scale != nullptr) return args.scale + n * groups;
+  for (int64_t group = 0; group < groups; group += 16) {
+    const auto present = static_cast<__mmask16>(groups - group < 16 ? (1u << (groups - group)) - 1 : 0xffffu);
+    const __m256i half = _mm256_maskz_loadu_epi16(present, args.scale_bfloat16 + n * groups + group);
+    _mm512_mask_storeu_epi32(room + group, present, _mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+  }
+  return room;
+}
+
 // Uniform: groups are whole vectors.
 template <bool Uniform>
-__m512 int4_scales(const Int4Linear& args, int64_t row, const Int4Vector& vector) {
-  const int64_t at = row + vector.first;
-  if constexpr (Uniform) {
-    if (args.scale != nullptr) return _mm512_set1_ps(args.scale[at]);
-    const __m512i both = _mm512_set1_epi16(static_cast<int16_t>(args.scale_bfloat16[at]));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
-  }
-  if (args.scale != nullptr)
-    return _mm512_permutexvar_ps(vector.order, _mm512_maskz_loadu_ps(vector.scales, args.scale + at));
-  const __m256i half = _mm256_maskz_loadu_epi16(vector.scales, args.scale_bfloat16 + at);
-  const __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
-  return _mm512_castsi512_ps(_mm512_permutexvar_epi32(vector.order, wide));
+__m512 int4_scales(const float* scales, const Int4Vector& vector) {
+  if constexpr (Uniform) return _mm512_set1_ps(scales[vector.first]);
+  return _mm512_permutexvar_ps(vector.order, _mm512_maskz_loadu_ps(vector.scales, scales + vector.first));
 }
 
 // Columns columns of the output, of Rows rows. Several columns share what is loaded of x, and are as many
 // streams from memory.
 template <typename Arithmetic, int Rows, int Columns, bool Uniform>
-void int4_few_columns(const Int4Linear& args, const typename Arithmetic::Block* x, const Int4Vector* vectors,
-                      int64_t n) {
+void int4_few_columns(const typename Arithmetic::Args& args, const typename Arithmetic::Block* x,
+                      const Int4Vector* vectors, float* room, int64_t n) {
   const int64_t words = args.k / 8, groups = args.k / args.group_size;
   const int64_t count = (words + kInt4Words - 1) / kInt4Words;
   const uint32_t* packed = args.packed + n * words;
+  const float* scales[Columns];
+  for (int column = 0; column < Columns; ++column)
+    scales[column] = int4_row_scales(args, n + column, room + column * groups);
   __m512 total[Rows][Columns];
   for (auto& row : total) {
     for (__m512& sum : row) sum = _mm512_setzero_ps();
   }
   for (int64_t i = 0; i < count; ++i) {
     __m512i codes[Columns];
-    __m512 scale[Columns];
 #pragma GCC unroll 4
     for (int column = 0; column < Columns; ++column) {
       const uint32_t* from = packed + column * words + i * kInt4Words;
       _mm_prefetch(from + kInt4Ahead, _MM_HINT_T1);
       codes[column] = _mm512_maskz_loadu_epi32(vectors[i].words, from);
-      scale[column] = int4_scales<Uniform>(args, (n + column) * groups, vectors[i]);
     }
 #pragma GCC unroll 4
     for (int row = 0; row < Rows; ++row) {
-      const auto& block = x[row * count + i];
       __m512 sum[Columns];
-#pragma GCC unroll 4
-      for (__m512& start : sum) start = _mm512_load_ps(block.offset);
-#pragma GCC unroll 8
-      for (int step = 0; step < Arithmetic::kSteps; ++step) {
-        const __m512i activations = _mm512_load_si512(block.x[step]);
-#pragma GCC unroll 4
-        for (int column = 0; column < Columns; ++column)
-          Arithmetic::add(sum[column], Arithmetic::decode_in_place(codes[column], step), activations);
-      }
+      Arithmetic::dot(codes, x[row * count + i], sum);
 #pragma GCC unroll 4
       for (int column = 0; column < Columns; ++column)
-        total[row][column] = _mm512_fmadd_ps(sum[column], scale[column], total[row][column]);
+        total[row][column] = _mm512_fmadd_ps(sum[column], int4_scales<Uniform>(scales[column], vectors[i]),
+                                             total[row][column]);
     }
   }
   for (int row = 0; row < Rows; ++row) {
     for (int column = 0; column < Columns; ++column) {
-      const float y = _mm512_reduce_add_ps(total[row][column]);
+      const float y = Arithmetic::finish(args, row, _mm512_reduce_add_ps(total[row][column]));
       args.out[row * args.n + n + column] = args.bias == nullptr ? y : y + args.bias[n + column];
     }
   }
 }
 
 template <typename Arithmetic, int Rows, bool Uniform>
-void int4_few_rows(const Int4Linear& args, const typename Arithmetic::Block* x, const Int4Vector* vectors,
-                   int64_t begin, int64_t end) {
-  constexpr int kColumns = 2;
+void int4_few_rows(const typename Arithmetic::Args& args, const typename Arithmetic::Block* x,
+                   const Int4Vector* vectors, int64_t begin, int64_t end) {
+  constexpr int kColumns = 4;
+  const Scratch<float> room(kColumns * (args.k / args.group_size));
   int64_t n = begin;
   for (; n + kColumns <= end; n += kColumns)
-    int4_few_columns<Arithmetic, Rows, kColumns, Uniform>(args, x, vectors, n);
-  for (; n < end; ++n) int4_few_columns<Arithmetic, Rows, 1, Uniform>(args, x, vectors, n);
+    int4_few_columns<Arithmetic, Rows, kColumns, Uniform>(args, x, vectors, room.data, n);
+  for (; n < end; ++n) int4_few_columns<Arithmetic, Rows, 1, Uniform>(args, x, vectors, room.data, n);
 }
 
 template <typename Arithmetic>
-void int4_few(const Int4Linear& args, int64_t begin, int64_t end) {
-  const int64_t count = (args.k / 8 + kInt4Words - 1) / kInt4Words;
+void int4_few(const typename Arithmetic::Args& args, int64_t begin, int64_t end) {
+  const int64_t words = args.k / 8, count = (words + kInt4Words - 1) / kInt4Words;
   const Scratch<typename Arithmetic::Block> x(args.m * count);
-  const int64_t words = args.k / 8;
-  for (int64_t i = 0; i < args.m * count; ++i) {
-    x.data[i] = {};
-    for (int64_t word = i % count * kInt4Words, lane = 0; lane < kInt4Words && word < words; ++word, ++lane)
-      Arithmetic::arrange(Arithmetic::x(args) + i / count * args.k + word * 8, lane, x.data[i]);
+  for (int64_t row = 0; row < args.m; ++row) {
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t word = i * kInt4Words, left = words - word < kInt4Words ? words - word : kInt4Words;
+      Arithmetic::arrange(Arithmetic::x(args, row) + word * 8, left, x.data[row * count + i]);
+    }
   }
   const Scratch<Int4Vector> vectors(count);
   int4_vectors(args, vectors.data);
@@ -133,6 +134,20 @@ void int4_few(const Int4Linear& args, int64_t begin, int64_t end) {
       {int4_few_rows<Arithmetic, 1, true>, int4_few_rows<Arithmetic, 2, true>,
        int4_few_rows<Arithmetic, 3, true>, int4_few_rows<Arithmetic, 4, true>}};
   kRows[args.group_size % (8 * kInt4Words) == 0][args.m - 1](args, x.data, vectors.data, begin, end);
+}
+
+// A dot for arithmetic that decodes a column, or two, of every word at a step, and begins at block.offset.
+template <typename Arithmetic, int Columns, typename Block>
+void int4_dot_in_steps(const __m512i (&codes)[Columns], const Block& block, __m512 (&sum)[Columns]) {
+#pragma GCC unroll 4
+  for (__m512& start : sum) start = _mm512_load_ps(block.offset);
+#pragma GCC unroll 8
+  for (int step = 0; step < Arithmetic::kSteps; ++step) {
+    const __m512i activations = _mm512_load_si512(block.x[step]);
+#pragma GCC unroll 4
+    for (int column = 0; column < Columns; ++column)
+      Arithmetic::add(sum[column], Arithmetic::decode_in_place(codes[column], step), activations);
+  }
 }
 
 }  // namespace

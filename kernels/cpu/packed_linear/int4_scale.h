@@ -7,7 +7,8 @@
 
 namespace zeta::cpu {
 
-static inline float int4_scale_at(const Int4Linear& args, int64_t index) {
+template <typename Args>
+static inline float int4_scale_at(const Args& args, int64_t index) {
   return args.scale != nullptr ? args.scale[index]
                                : float_from_bits(static_cast<uint32_t>(args.scale_bfloat16[index]) << 16);
 }

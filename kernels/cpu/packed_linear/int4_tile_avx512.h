@@ -72,7 +72,7 @@ void int4_decode(const Int4Linear& args, Int4Tile& tile) {
 template <typename Arithmetic, int Rows>
 void int4_tile_rows(const Int4Linear& args, const Int4Tile& tile, int64_t m) {
   constexpr int64_t kColumns = 8 / Arithmetic::kSteps;  // of the input, a step
-  const auto* x = Arithmetic::x(args) + m * args.k + tile.k;
+  const auto* x = Arithmetic::x(args, m) + tile.k;
   __m512 total[Rows][2];
   for (auto& row : total) row[0] = row[1] = _mm512_setzero_ps();
   for (int64_t p = 0; p < tile.pieces; ++p) {

@@ -131,14 +131,14 @@ def _parser() -> OneLineParser:
     weights = parser.add_argument_group("of a checkpoint")
     weights.add_argument(
         "--precision",
-        choices=("1bit", "1.58bit", "2bit", "4bit", "8bit", "fp8", "none"),
+        choices=("1bit", "1.58bit", "2bit", "4bit", "w4a8", "8bit", "fp8", "none"),
         help="of linear layers; default: what was trained with",
     )
     weights.add_argument(
         "--group-size",
         type=int,
         metavar="N",
-        help="inputs that share a scale, for 4bit only; default: as trained, or 128",
+        help="inputs that share a scale, for 4bit and w4a8; default: as trained, or 128",
     )
     weights.add_argument(
         "--dtype", help="of what is not packed: float32, bfloat16, float16; default: as trained"

@@ -50,6 +50,18 @@ class Int4:
             "quant_method": "compressed-tensors",
             "format": "pack-quantized",
             "quantization_status": "compressed",
-            "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
+            "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights} | self._activations()},
             "ignore": unpacked,
         }
+
+    def _activations(self) -> dict[str, Any]:
+        return {}
+
+
+class W4A8Int4(Int4):
+    """The same weights for activations in int8, with a scale for each token that readers compute as they go."""
+
+    def _activations(self) -> dict[str, Any]:
+        numbers = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
+        # Unless the group names its format, readers take one with int8 weights wherever activations are int8.
+        return {"input_activations": numbers, "format": "pack-quantized"}

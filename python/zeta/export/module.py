@@ -18,7 +18,7 @@ from zeta.export.pipeline import DEFAULT_SHARD_SIZE, export_source
 from zeta.export.report import ExportReport
 from zeta.export.source import Source
 from zeta.quant import PackedLinear
-from zeta.quant.precision import DEFAULT_GROUP_SIZE, INT4
+from zeta.quant.precision import DEFAULT_GROUP_SIZE, PRECISIONS
 
 
 def export_quantized(
@@ -69,12 +69,13 @@ def _form_of(model: PreTrainedModel, layers: dict[str, PackedLinear]) -> tuple[s
         if module is head and isinstance(module, PackedLinear):
             raise ExportError(f"{name}: is quantised, but the output layer is stored as it is")
     for name, layer in layers.items():
-        if (layer.precision, layer.precision == INT4 and layer.group_size) != (
-            first.precision,
-            first.precision == INT4 and first.group_size,
-        ):
+        if (layer.precision, _group_size(layer)) != (first.precision, _group_size(first)):
             raise ExportError(f"{name}: is quantised otherwise than {first_name}: {layer}, {first}")
-    return first.precision, first.group_size if first.precision == INT4 else DEFAULT_GROUP_SIZE
+    return first.precision, _group_size(first)
+
+
+def _group_size(layer: PackedLinear) -> int:
+    return layer.group_size if PRECISIONS[layer.precision].grouped else DEFAULT_GROUP_SIZE
 
 
 class _ModuleWeights:

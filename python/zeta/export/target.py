@@ -10,12 +10,12 @@ from zeta.export.errors import ExportError
 from zeta.export.form import Form
 from zeta.export.fp8 import Fp8
 from zeta.export.int2 import Int2
-from zeta.export.int4 import Int4
+from zeta.export.int4 import Int4, W4A8Int4
 from zeta.export.int8 import Int8
 from zeta.export.skeleton import Skeleton
 from zeta.export.source import NONE, Source
 from zeta.export.ternary import Ternary
-from zeta.quant.precision import BINARY, FP8, INT2, INT4, INT8, KNOWN, TERNARY
+from zeta.quant.precision import BINARY, FP8, INT2, INT4, INT8, KNOWN, TERNARY, W4A8
 
 PRECISIONS = (*KNOWN, NONE)
 
@@ -48,14 +48,24 @@ def choose_target(
         )
     if group_size is None:
         group_size = source.group_size
-    elif precision != INT4:
-        raise ExportError(f"group_size {group_size} was asked for, but only {INT4} has one, not {precision}")
-    if source.precision == INT4 and group_size != source.group_size:
+    elif precision not in (INT4, W4A8):
+        raise ExportError(
+            f"group_size {group_size} was asked for, but only {INT4} and {W4A8} have one, not {precision}"
+        )
+    if source.precision in (INT4, W4A8) and group_size != source.group_size:
         raise ExportError(
             f"{source.folder}: was trained with group_size {source.group_size}, asked for {group_size}"
         )
-    forms: dict[str, Form] = {BINARY: Ternary(), TERNARY: Ternary(), INT2: Int2(), INT8: Int8(), FP8: Fp8()}
-    form = Int4(group_size) if precision == INT4 else forms.get(precision)
+    forms: dict[str, Form] = {
+        BINARY: Ternary(),
+        TERNARY: Ternary(),
+        INT2: Int2(),
+        INT4: Int4(group_size),
+        W4A8: W4A8Int4(group_size),
+        INT8: Int8(),
+        FP8: Fp8(),
+    }
+    form = forms.get(precision)
     return Target(precision, group_size, dtype or source.dtype, form)
 
 

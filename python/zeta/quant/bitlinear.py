@@ -23,6 +23,7 @@ class BitLinear(nn.Linear):
     - `"1.58bit"`: weights −1, 0 or 1 with one scale; activations as under `"1bit"`.
     - `"2bit"`: weights −3, −1, 1 or 3 with a scale for each output feature; activations as under `"1bit"`.
     - `"4bit"`: weights −8…7 with a scale for each `group_size` input features; activations untouched.
+    - `"w4a8"`: weights as under `"4bit"`, activations as under `"1bit"`.
     - `"8bit"`: weights −128…127 with a scale for each output feature; activations as under `"1bit"`.
     - `"fp8"`: weights and activations e4m3, with a scale for each output feature and each token.
 
@@ -34,8 +35,8 @@ class BitLinear(nn.Linear):
         in_features: size of each input.
         out_features: size of each output.
         bias: whether to add a learned bias.
-        precision: `"1bit"`, `"1.58bit"`, `"2bit"`, `"4bit"`, `"8bit"` or `"fp8"`.
-        group_size: input features that share a scale under `"4bit"`; a multiple of 8 that divides
+        precision: `"1bit"`, `"1.58bit"`, `"2bit"`, `"4bit"`, `"w4a8"`, `"8bit"` or `"fp8"`.
+        group_size: input features that share a scale under `"4bit"` and `"w4a8"`; a multiple of 8 that divides
             `in_features`.
         device: of the parameters.
         dtype: of the parameters: float32, bfloat16, float16 or float64.

@@ -18,16 +18,24 @@ from zeta.quant.pack import (
     unpack_int8,
     unpack_ternary,
 )
-from zeta.quant.precision import BINARY, FP8, INT2, INT4, INT8, TERNARY
+from zeta.quant.precision import BINARY, FP8, INT2, INT4, INT8, PRECISIONS, TERNARY, W4A8
 
 _library.load()
 
-_FORMATS = {BINARY: "ternary", TERNARY: "ternary", INT2: "int2", INT4: "int4", INT8: "int8"}
+_FORMATS = {
+    BINARY: "ternary",
+    TERNARY: "ternary",
+    INT2: "int2",
+    INT4: "int4",
+    W4A8: "w4a8",
+    INT8: "int8",
+}
 _PACK = {
     BINARY: (pack_ternary, unpack_ternary),
     TERNARY: (pack_ternary, unpack_ternary),
     INT2: (pack_int2, unpack_int2),
     INT4: (pack_int4, unpack_int4),
+    W4A8: (pack_int4, unpack_int4),
     INT8: (pack_int8, unpack_int8),
     FP8: (Tensor.contiguous, Tensor.clone),
 }
@@ -67,7 +75,7 @@ class PackedLinear(nn.Module):
     @property
     def group_size(self) -> int:
         """Input features that share a scale."""
-        return self.in_features // (self.weight_scale.shape[1] if self.precision == INT4 else 1)
+        return self.in_features // (self.weight_scale.shape[1] if PRECISIONS[self.precision].grouped else 1)
 
     @property
     def weight(self) -> Tensor:
@@ -92,7 +100,7 @@ class PackedLinear(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        group = f", group_size={self.group_size}" if self.precision == INT4 else ""
+        group = f", group_size={self.group_size}" if PRECISIONS[self.precision].grouped else ""
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}, "
             f"precision={self.precision!r}{group}"
@@ -100,7 +108,7 @@ class PackedLinear(nn.Module):
 
     def _float_weight(self) -> Tensor:
         codes, scale = self.unpack()
-        if self.precision == INT4:
+        if PRECISIONS[self.precision].grouped:
             return (codes.float().unflatten(1, (-1, self.group_size)) * scale[:, :, None]).flatten(1)
         return codes.float() * scale
 

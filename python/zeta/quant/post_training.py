@@ -15,7 +15,7 @@ from zeta.quant.fp8_training import Float8Linear
 from zeta.quant.fused_inference import leave_fused_inference
 from zeta.quant.gptq import gptq
 from zeta.quant.packed_layer import PackedLinear
-from zeta.quant.precision import DEFAULT_GROUP_SIZE, FP8, INT4, check_precision
+from zeta.quant.precision import DEFAULT_GROUP_SIZE, FP8, INT4, PRECISIONS, check_precision
 from zeta.quant.report import LayerReport, QuantizationReport, packed_bytes
 from zeta.quant.selection import check_layers, select_linear
 from zeta.quant.weight import quantize_weight
@@ -46,13 +46,13 @@ def quantize(
 
     Args:
         model: any module, transformers models too; not one that ZeRO-3 or FSDP has partitioned.
-        precision: `"4bit"`; with `"rtn"` also `"8bit"`, `"fp8"`, or
-            fewer bits, which only a model trained for them survives.
+        precision: `"4bit"`; with `"rtn"` also `"w4a8"`, `"8bit"`, `"fp8"`, or fewer bits, which only a model
+            trained for them survives.
         method: `"rtn"` or `"gptq"`.
         calibration: batches, gone through once for each block: each a mapping of keywords for the model's
             forward, a tuple or list of arguments, or a single argument. `"rtn"` needs none, and reports the
             output errors if given.
-        group_size: input features that share a scale under `"4bit"`.
+        group_size: input features that share a scale under `"4bit"` and `"w4a8"`.
         percdamp: for `"gptq"`: share of the mean of the Hessian's diagonal that is added to it.
         act_order: for `"gptq"`: columns in the order of their inputs' size.
         include: as for `replace_linear`.
@@ -167,7 +167,7 @@ def _check_training(layers: dict[str, nn.Linear], precision: str, group_size: in
     for name, linear in layers.items():
         if isinstance(linear, BitLinear):
             trained, wanted = (linear.precision, linear.group_size), (precision, group_size)
-            if trained != wanted and (precision == INT4 or trained[0] != precision):
+            if trained != wanted and (PRECISIONS[precision].grouped or trained[0] != precision):
                 raise ValueError(f"{name}: was trained for {trained}, asked for {wanted}")
 
 
@@ -178,5 +178,5 @@ def _check_weights(layers: dict[str, nn.Linear], precision: str) -> None:
             raise ValueError(f"{name}: expected a weight of {list(shape)} that is here, whole")
         if not linear.weight.isfinite().all():
             raise ValueError(f"{name}: its weight is not finite")
-        if precision not in (INT4, FP8) and linear.out_features % 4:
+        if not (PRECISIONS[precision].grouped or precision == FP8) and linear.out_features % 4:
             raise ValueError(f"{name}: {precision} needs out_features to be a multiple of 4, got {shape[0]}")

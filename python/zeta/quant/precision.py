@@ -16,6 +16,7 @@ BINARY = "1bit"
 TERNARY = "1.58bit"
 INT2 = "2bit"
 INT4 = "4bit"
+W4A8 = "w4a8"  # the weights of INT4, activations in int8
 INT8 = "8bit"
 FP8 = "fp8"
 PRECISIONS = {
@@ -23,6 +24,7 @@ PRECISIONS = {
     TERNARY: Precision(grouped=False),
     INT2: Precision(grouped=False),
     INT4: Precision(grouped=True),
+    W4A8: Precision(grouped=True),
     INT8: Precision(grouped=False),
     FP8: Precision(grouped=False),
 }

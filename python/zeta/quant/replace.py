@@ -29,7 +29,7 @@ def replace_linear(
     Args:
         model: any module; also a single layer's parent.
         precision: any of `BitLinear`'s.
-        group_size: input features that share a scale under `"4bit"`.
+        group_size: input features that share a scale under `"4bit"` and `"w4a8"`.
         include: shell patterns (`fnmatch`) of dotted names, each for a whole name or for its end after a
             dot: `"lm_head"` means `model.lm_head` too, `"layers.*.mlp.*"` all below. None: all layers.
         exclude: patterns of layers to leave, even if included.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from zeta.quant.precision import FP8, INT2, INT4, INT8
+from zeta.quant.precision import FP8, INT2, INT8, PRECISIONS
 
 
 class LayerReport(NamedTuple):
@@ -15,7 +15,7 @@ class LayerReport(NamedTuple):
     Attributes:
         name: in the model.
         in_features, out_features: its shape.
-        precision: `"1.58bit"`, `"4bit"` or `"fp8"`.
+        precision: any of `BitLinear`'s.
         method: `"qat"` (training goes on), `"rtn"` or `"gptq"`.
         bytes_before: of its weight as it was.
         bytes_after: of codes and scales, packed as a model folder stores them.
@@ -76,7 +76,7 @@ def packed_bytes(
 ) -> int:
     """Bytes of a weight's codes and scales in a model folder; `dtype` is the weight's."""
     weights = in_features * out_features
-    if precision == INT4:
+    if PRECISIONS[precision].grouped:
         return weights // 2 + 2 * weights // group_size
     if precision in (INT8, FP8):
         return weights + 2 * out_features

@@ -36,9 +36,10 @@ def check_packing(config: LlamaConfig, params: ZetaParams) -> None:
         TrainError: a size does not fill the groups or bytes of the packed form, or that form allows no biases.
     """
     precision = params.bitlinear_precision
-    if precision == "4bit" and params.group_size % 8:
+    grouped = precision in ("4bit", "w4a8")
+    if grouped and params.group_size % 8:
         raise TrainError(f"group_size must be a multiple of 8, got {params.group_size}")
-    multiple = {"none": 1, "4bit": params.group_size, "fp8": 1}.get(precision, 4)
+    multiple = params.group_size if grouped else {"none": 1, "fp8": 1}.get(precision, 4)
     sizes = {
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,
@@ -46,7 +47,7 @@ def check_packing(config: LlamaConfig, params: ZetaParams) -> None:
     }
     for name, size in sizes.items():
         if size % multiple:
-            fix = ": change it or group_size" if precision == "4bit" else ""
+            fix = ": change it or group_size" if grouped else ""
             raise TrainError(
                 f"bitlinear_precision={precision} needs {name} divisible by {multiple}, got {size}{fix}"
             )

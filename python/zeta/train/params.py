@@ -9,7 +9,7 @@ from typing import Any, Literal
 from zeta.train.errors import TrainError
 from zeta.train.nearest import nearest
 
-Precision = Literal["none", "1bit", "1.58bit", "2bit", "4bit", "8bit", "fp8"]
+Precision = Literal["none", "1bit", "1.58bit", "2bit", "4bit", "w4a8", "8bit", "fp8"]
 DtypeChoice = Literal["auto", "fp32", "bf16"]
 
 _TRUE = {"true", "1", "yes", "on"}
@@ -26,7 +26,7 @@ class ZetaParams:
 
     use_flash_attn: bool = _param(True, "Zeta's FlashAttention instead of PyTorch's attention")
     bitlinear_precision: Precision = _param("none", "quantisation-aware weights of the linear layers")
-    group_size: int = _param(128, "input features that share one 4bit scale", 8)
+    group_size: int = _param(128, "input features that share one scale of 4-bit weights", 8)
     dtype: DtypeChoice = _param("auto", "arithmetic; auto is bf16 where the processor is quick at it")
     hidden_size: int | None = _param(None, "width of the residual stream", 1)
     num_layers: int | None = _param(None, "decoder layers", 1)

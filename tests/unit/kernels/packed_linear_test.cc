@@ -17,18 +17,19 @@ namespace {
 struct Kernels {
   const char* name;
   decltype(&scalar::ternary_linear) ternary;
-  decltype(&scalar::int4_linear) int4;
+  void (*int4)(const Int4Linear&, int64_t, int64_t);
   bool takes_bfloat16 = false;  // and nothing else
 };
 
 std::vector<Kernels> kernels() {
   std::vector<Kernels> all = {{"scalar", scalar::ternary_linear, scalar::int4_linear}};
   if (isa() >= Isa::kAvx2) all.push_back({"avx2", avx2::ternary_linear, avx2::int4_linear});
+  if (isa() >= Isa::kAvx512) all.push_back({"avx512", avx2::ternary_linear, avx512::int4_linear});
   if (isa() >= Isa::kAvx512Vnni)
-    all.push_back({"avx512vnni", avx512_vnni::ternary_linear, avx512::int4_linear});
+    all.push_back({"avx512vnni", avx512_vnni::ternary_linear, avx512_vnni::int4_linear});
   if (isa() >= Isa::kAvx512Bf16)
     all.push_back({"avx512bf16", avx512_vnni::ternary_linear, avx512_bf16::int4_linear, true});
-  if (isa() >= Isa::kAmx) all.push_back({"amx", amx::ternary_linear, avx512::int4_linear});
+  if (isa() >= Isa::kAmx) all.push_back({"amx", amx::ternary_linear, avx512_vnni::int4_linear});
   return all;
 }
 

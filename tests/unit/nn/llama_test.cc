@@ -15,9 +15,14 @@ namespace {
 //   bf16: about 30 roundings of the whole activation one after another, 30 · 2⁻⁹;
 //   ternary: rounding that flips a few activations by one of 127 steps. One flip moves a product of 64 terms,
 //     whose largest input is about 3 times the typical one, by about 3/(127·√64) of its size; allow three;
-//   int2, int8: the same;  fp8: a flip moves an input by 2⁻⁴ of itself in the mean, 3 · 2⁻⁴/√64; allow one.
+//   w4a8: other steps (of max|x| / 127.5 there, 127 here), so errors of 1/√12 of a step on either side, √2 ·
+//   3/(127·√12)
+//     ≈ 1 % of a layer's typical output; √15 layers, 4 typical deviations, and logits whose largest is 3.5
+//     typical ones.
+//   int2, int8: as ternary;  fp8: a flip moves an input by 2⁻⁴ of itself in the mean, 3 · 2⁻⁴/√64; allow one.
 double tolerance(const std::string& name) {
   if (name == "dense_bf16") return 30 * 0x1p-9;
+  if (name == "w4a8") return 0.01 * 3.9 * 4 / 3.5;
   if (name == "fp8") return 3 * 0x1p-4 / 8;
   return name.starts_with("ternary") || name == "int2" || name == "int8" ? 3 * 3.0 / (127 * 8)
                                                                          : 15 * 96 * 0x1p-24;
@@ -119,7 +124,7 @@ TEST_P(LlamaGolden, WeightsStayAsTheyAreOnDisk) {
 
 INSTANTIATE_TEST_SUITE_P(Folders, LlamaGolden,
                          ::testing::Values("dense", "dense_bf16", "ternary", "ternary_bitlinear", "int4",
-                                           "int2", "int8", "fp8"),
+                                           "w4a8", "int2", "int8", "fp8"),
                          [](const auto& test) { return std::string(test.param); });
 
 // bf16 logits tie too often to compare choices.

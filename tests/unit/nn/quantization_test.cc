@@ -89,11 +89,29 @@ TEST(Quantization, CompressedTensorsRefusesOtherSchemesByName) {
         << key;
   }
   EXPECT_TRUE(
-      mentions(complaint(int4_with({"config_groups", "group_0", "input_activations"}, {{"num_bits", 8}})),
-               {"input_activations"}));
+      mentions(complaint(int4_with({"config_groups", "group_0", "output_activations"}, {{"num_bits", 8}})),
+               {"output_activations"}));
   EXPECT_TRUE(
       mentions(complaint(int4_with({"config_groups", "group_1"}, json::object{})), {"exactly one group"}));
   EXPECT_TRUE(mentions(complaint(int4_with({"kv_cache_scheme"}, {{"num_bits", 8}})), {"kv_cache_scheme"}));
+}
+
+TEST(Quantization, CompressedTensorsWithInt8Activations) {
+  const json::object token{
+      {"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"strategy", "token"}, {"dynamic", true}};
+  const auto with = [](const json::object& activations) {
+    return int4_with({"config_groups", "group_0", "input_activations"}, activations);
+  };
+  EXPECT_EQ(read(with(token)).format_of(kUp), WeightFormat::kW4A8);
+  EXPECT_EQ(read(with(token)).group_size(), 128);
+  const std::vector<std::pair<std::string, json::value>> bad{{"num_bits", 4},      {"type", "float"},
+                                                             {"symmetric", false}, {"strategy", "tensor"},
+                                                             {"dynamic", false},   {"dynamik", true}};
+  for (const auto& [key, value] : bad) {
+    json::object other = token;
+    other[key] = value;
+    EXPECT_TRUE(mentions(complaint(with(other)), {key})) << key;
+  }
 }
 
 // The form that compressed-tensors calls `int-quantized` or `float-quantized`, with a value replaced.

@@ -2,7 +2,11 @@
 
 #include <sys/stat.h>
 
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <random>
+#include <string>
 
 #include "src/nn/model_error.h"
 #include "tests/unit/nn/folder_fixture.h"
@@ -45,6 +49,34 @@ TEST_F(Safetensors, TensorsOutliveTheFile) {
   file.reset();
   std::filesystem::resize_file(path("m"), 0);
   EXPECT_EQ(a.bytes[23], std::byte{23});
+}
+
+// The flags that /proc/self/smaps has of the mapping around an address: "hg" is one that asked for huge
+// pages.
+std::string mapping_flags(const void* address) {
+  const auto at = reinterpret_cast<uintptr_t>(address);
+  std::ifstream maps("/proc/self/smaps");
+  bool inside = false;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long begin = 0, end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) inside = begin <= at && at < end;
+    if (inside && line.starts_with("VmFlags:")) return line;
+  }
+  return "";
+}
+
+TEST_F(Safetensors, LargeFilesLieInHugePages) {
+  if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage/enabled"))
+    GTEST_SKIP() << "this kernel has no huge pages to give";
+  constexpr size_t kSize = (5 << 20) + 3;
+  write("m",
+        safetensors(R"({"a": {"dtype": "U8", "shape": [5242883], "data_offsets": [0, 5242883]}})", kSize));
+  const SafetensorsFile file(path("m"));
+  const TensorBytes a = file.tensor("a");
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(a.bytes.data()) % (2 << 20), 0u);
+  EXPECT_EQ(a.bytes[kSize - 1], static_cast<std::byte>(kSize - 1));
+  for (const std::byte* at : {a.bytes.data(), a.bytes.data() + kSize - 1})
+    EXPECT_NE(mapping_flags(at).find(" hg"), std::string::npos) << mapping_flags(at);
 }
 
 TEST_F(Safetensors, RefusesEveryTruncation) {

@@ -8,7 +8,7 @@ from transformers.integrations.bitnet import pack_weights
 from zeta.export import ExportError
 from zeta.export.form import Form
 from zeta.export.fp8 import Fp8
-from zeta.export.int4 import Int4
+from zeta.export.int4 import Int4, W4A8Int4
 from zeta.export.ternary import Ternary
 from zeta.quant import quantize_weight
 
@@ -18,7 +18,9 @@ def weight(dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("form, precision", [(Ternary(), "1.58bit"), (Int4(16), "4bit"), (Fp8(), "fp8")])
+@pytest.mark.parametrize(
+    "form, precision", [(Ternary(), "1.58bit"), (Int4(16), "4bit"), (W4A8Int4(16), "w4a8"), (Fp8(), "fp8")]
+)
 def test_decode_undoes_encode(form: Form, precision: str, dtype: torch.dtype) -> None:
     codes, scale = quantize_weight(weight(dtype), precision, 16)
     tensors = form.encode(codes, scale, dtype)

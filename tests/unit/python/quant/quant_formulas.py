@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-PRECISIONS = ("1bit", "1.58bit", "2bit", "4bit", "8bit", "fp8")
+PRECISIONS = ("1bit", "1.58bit", "2bit", "4bit", "w4a8", "8bit", "fp8")
 GROUP = 32
 # Unit roundoff: half the distance from 1 to the next number.
 ROUNDOFF = {

@@ -36,7 +36,7 @@ def results() -> dict[str, torch.Tensor]:
     for dtype in (torch.float32, torch.bfloat16):
         for rows in ROWS:
             x = x_of(rows, dtype)
-            for format in ("ternary", "int4"):
+            for format in ("ternary", "int4", "w4a8"):
                 packed, scale, _ = make(format, 76, 264)
                 y = torch.ops.zeta.packed_linear(x, packed, scale, None, format, 76)
                 found[f"{format} {dtype} {rows}"] = y
@@ -49,7 +49,7 @@ def results() -> dict[str, torch.Tensor]:
                         found[f"{other} {dtype} {rows}"] = torch.ops.zeta.packed_linear(
                             x, codes, rows_scale, None, other, 76
                         )
-            for precision in ("1bit", "1.58bit", "2bit", "4bit", "8bit"):
+            for precision in ("1bit", "1.58bit", "2bit", "4bit", "w4a8", "8bit"):
                 torch.manual_seed(0)
                 layer = BitLinear(264, 76, precision=precision, group_size=24, dtype=dtype)
                 used = x.clone().requires_grad_()

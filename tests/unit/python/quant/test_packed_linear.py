@@ -9,8 +9,8 @@ from torch import Tensor
 
 from zeta.quant import pack_int4, pack_ternary, quantize_weight
 
-FORMATS = ("ternary", "int4")
-PRECISION = {"ternary": "1.58bit", "int4": "4bit"}
+FORMATS = ("ternary", "int4", "w4a8")
+PRECISION = {"ternary": "1.58bit", "int4": "4bit", "w4a8": "w4a8"}
 
 
 def make(format: str, n: int, k: int, group: int = 8, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
@@ -32,6 +32,8 @@ def check(
 def unpacked_first(format: str, x: Tensor, scale: Tensor) -> bool:
     """Whether a GPU multiplies by Ŵ rounded to x's dtype: for more rows than a kernel that takes the shape likes."""
     n, k, rows = scale.shape[0], x.shape[-1], x.numel() // x.shape[-1]
+    if format == "w4a8":
+        return True
     if format == "ternary" or rows <= 16:
         return False
     group, odd = k // scale.shape[1], scale.dtype == torch.bfloat16 and scale.numel() % 2 == 1
@@ -46,7 +48,8 @@ def check_result(
     used = activation_used(x, PRECISION[format])
     expected = used @ weight.T + (0 if bias is None else exact(bias))
     # Ternary: an exact integer, then 4 roundings of fp32. int4: k + 16 of them, on terms of stored codes
-    # up to 15 and their offset of 8, while a group's greatest code is at least 7: 23 / 7 · max|Ŵ| each.
+    # up to 15 and their offset of 8, while a group's greatest code is at least 7: 23 / 7 · max|Ŵ| each. w4a8: an exact
+    # integer a group, then as many roundings as there are words and some more; where Ŵ is rounded, so is the product.
     u, single = ROUNDOFF[x.dtype], ROUNDOFF[torch.float32]
     terms = used.abs() @ weight.abs().T
     if format == "int4":
@@ -54,7 +57,7 @@ def check_result(
     roundings = 4 if format == "ternary" else x.shape[-1] + 16
     bound = roundings * single * (terms + 1) + u * expected.abs() + 1e-30
     if rounded_weight:
-        bound = bound + u * (used.abs() @ weight.abs().T)
+        bound = bound + (2 if format == "w4a8" else 1) * u * (used.abs() @ weight.abs().T)
     assert_within(y, expected, bound)
 
 

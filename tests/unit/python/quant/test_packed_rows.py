@@ -137,7 +137,13 @@ def test_bad_arguments_are_named() -> None:
     op, x = torch.ops.zeta.packed_linear, torch.zeros(2, 16)
     bytes = torch.zeros(8, 16, dtype=torch.uint8)
     for packed, scale, format, n, message in [
-        (bytes, torch.ones(8), "int3", 8, "one of 'ternary', 'int2', 'int4', 'int8', 'fp8', got 'int3'"),
+        (
+            bytes,
+            torch.ones(8),
+            "int3",
+            8,
+            "one of 'ternary', 'int2', 'int4', 'w4a8', 'int8', 'fp8', got 'int3'",
+        ),
         (bytes, torch.ones(8), "int2", 8, "expected packed of 2 rows, got 8"),
         (bytes, torch.ones(7), "int8", 8, r"expected scale of 8 elements for int8, got \[7\]"),
         (bytes, torch.ones(6), "int8", 6, "out_features to be a multiple of 4 for int8, got 6"),

@@ -38,6 +38,7 @@ def test_heads_that_do_not_fit(change: dict[str, Any], message: str) -> None:
     ("change", "precision", "group_size", "message"),
     [
         ({}, "4bit", 12, "group_size must be a multiple of 8, got 12"),
+        ({}, "w4a8", 64, "w4a8 needs intermediate_size divisible by 64, got 96: change it or group_size"),
         ({}, "4bit", 64, "4bit needs intermediate_size divisible by 64, got 96: change it or group_size"),
         ({"hidden_size": 80}, "4bit", 32, "4bit needs hidden_size divisible by 32, got 80"),
         ({"head_dim": 20}, "4bit", 32, "4bit needs num_heads times head size divisible by 32, got 80"),

@@ -31,7 +31,7 @@ def test_parses(text: str, expected: ZetaParams) -> None:
         ("use_flash_attn=maybe", ["use_flash_attn", "true|false", "'maybe'"]),
         (
             "bitlinear_precision=3bit",
-            ["bitlinear_precision", "none|1bit|1.58bit|2bit|4bit|8bit|fp8", "'3bit'"],
+            ["bitlinear_precision", "none|1bit|1.58bit|2bit|4bit|w4a8|8bit|fp8", "'3bit'"],
         ),
         ("hidden_size=0", ["hidden_size", "≥ 1", "'0'"]),
         ("hidden_size=-8", ["hidden_size", "'-8'"]),
