@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <iterator>
 #include <memory>
-#include <sstream>
 
 #include "src/base/concat.h"
 
@@ -23,11 +23,10 @@ using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 
 absl::StatusOr<std::string> read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (path.empty() || !file || !(text << file.rdbuf())) {
-    return absl::InvalidArgumentError(concat("cannot read '", path, "'"));
-  }
-  return std::move(text).str();
+  if (path.empty() || !file) return absl::InvalidArgumentError(concat("cannot read '", path, "'"));
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (file.bad()) return absl::InvalidArgumentError(concat("cannot read '", path, "'"));
+  return text;
 }
 
 Bio open(const std::string& text) {

@@ -94,9 +94,8 @@ void add_access_options(CLI::App& app, Options& options, TypedNetwork& typed) {
                  "Headers that become parameters of the request: a regular expression")
       ->group(group);
   app.add_option("--grpc-header-forward-pattern", typed.grpc_forwarded, "The same over gRPC")->group(group);
-  app.add_option(
-         "--client-request-rate", options.client_request_rate,
-         "Inference requests a second from one address, more get 429 or RESOURCE_EXHAUSTED; 0: any number")
+  app.add_option("--client-request-rate", options.client_request_rate,
+                 "Inference requests a second from one address, more get 429 or UNAVAILABLE; 0: any number")
       ->group(group)
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();

@@ -1,5 +1,7 @@
 #include "apps/zeta-server/tracing/tracer.h"
 
+#include <prometheus/metric_family.h>
+
 #include <algorithm>
 #include <charconv>
 #include <optional>

@@ -189,9 +189,9 @@ def test_no_such_store(start_server: StartServer, url: str, said: str) -> None:
 
 
 def test_no_such_bucket(start_server: StartServer, bucket: Bucket) -> None:
-    server = start_server("--model-repository", bucket.url.replace(bucket.name, "no-such-bucket"))
+    server = start_server("--model-repository", bucket.url.replace(bucket.name, "missing-bucket"))
     assert server.process.wait(60) == 2
-    assert "s3://no-such-bucket/: status 404 NoSuchBucket" in server.log
+    assert "s3://missing-bucket/: status 404 NoSuchBucket" in server.log
 
 
 def test_limit_of_the_copies(start_server: StartServer, bucket: Bucket, tmp_path: Path) -> None:
