@@ -55,3 +55,4 @@ target_include_directories(zeta_re2 SYSTEM INTERFACE ${RE2_INCLUDE_DIR})
 target_link_libraries(zeta_re2 INTERFACE ${RE2_LIBRARY})
 
 find_package(ZLIB REQUIRED)
+find_package(OpenSSL 3 REQUIRED)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "apps/zeta-server/access.h"
 #include "apps/zeta-server/control_threads.h"
@@ -14,13 +15,16 @@ class SharedMemoryRegistry;
 
 namespace zeta::server {
 
-class TraceSettings;
+class ClientRate;
+class Tracer;
 
 struct Context {
   std::shared_ptr<serving::ModelRegistry> registry;
   std::shared_ptr<openai::GenerationMetrics> generation_metrics;
   std::shared_ptr<serving::SharedMemoryRegistry> shared_memory;
-  std::shared_ptr<TraceSettings> trace_settings;
+  std::shared_ptr<Tracer> tracer;
+  std::shared_ptr<ClientRate> client_rate;
+  std::string server_id;  // who the server says it is
   AccessRules http_access;
   std::shared_ptr<const HeaderPattern> http_forwarded_headers;  // null: none
   std::shared_ptr<ControlThreads> control_threads;

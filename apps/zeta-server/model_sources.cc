@@ -8,6 +8,7 @@
 #include "apps/zeta-server/start_failure.h"
 #include "src/base/concat.h"
 #include "src/base/log.h"
+#include "src/s3/repository.h"
 
 namespace zeta::server {
 namespace {
@@ -43,16 +44,41 @@ bool is_wanted(const Options& options, const std::string& name) {
   return std::ranges::find(names, name) != names.end() || std::ranges::find(names, "*") != names.end();
 }
 
+// With the repositories that are elsewhere taken out of the list of folders.
+serving::RegistryOptions registry_options(const Options& options) {
+  serving::RegistryOptions made = options.registry;
+  auto share = std::make_shared<s3::DiskShare>();
+  share->folder = options.model_copy_folder;
+  share->most_bytes = options.model_copy_limit;
+  std::erase_if(made.repositories, [&](const std::string& name) {
+    if (!s3::is_location(name)) return false;
+    auto location = s3::parse_location(name);
+    must(location.status());
+    made.remotes.push_back(std::make_shared<s3::Repository>(*std::move(location), share));
+    return true;
+  });
+  return made;
+}
+
+serving::ModelDescription describe_later(const std::string& name,
+                                         const std::shared_ptr<serving::RemoteRepository>& remote) {
+  serving::ModelDescription model;
+  model.name = name;
+  model.remote = remote;
+  return model;
+}
+
 }  // namespace
 
 std::shared_ptr<serving::ModelRegistry> find_models(const Options& options) {
-  const auto& repositories = options.registry.repositories;
-  auto registry = std::make_shared<serving::ModelRegistry>(options.backend_directory,
-                                                           options.backend_settings, options.registry);
+  const serving::RegistryOptions used = registry_options(options);
+  const auto& repositories = used.repositories;
+  auto registry =
+      std::make_shared<serving::ModelRegistry>(options.backend_directory, options.backend_settings, used);
   std::set<std::string> backends, missing(options.load_models.begin(), options.load_models.end());
   missing.erase("*");
   const auto add = [&](serving::ModelDescription model) {
-    backends.insert(model.status.ok() ? model.config.backend() : "");
+    backends.insert(model.status.ok() ? model.config.backend() : "");  // "" too while it is to be fetched
     must(registry->add(std::move(model)));
   };
   for (const std::string& folder : repositories) {
@@ -62,6 +88,16 @@ std::shared_ptr<serving::ModelRegistry> find_models(const Options& options) {
     for (const std::string& name : *names) {
       missing.erase(name);
       if (is_wanted(options, name)) add(serving::describe_model(name, concat(folder, "/", name)));
+    }
+  }
+  for (const auto& remote : used.remotes) {
+    auto names = remote->model_names();
+    must(names.status());
+    if (names->empty())
+      log::warning("no model found in the repository", {{"repository", remote->location()}});
+    for (const std::string& name : *names) {
+      missing.erase(name);
+      if (is_wanted(options, name)) add(describe_later(name, remote));
     }
   }
   if (!missing.empty()) {

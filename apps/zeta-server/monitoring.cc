@@ -1,6 +1,7 @@
 #include "apps/zeta-server/monitoring.h"
 
 #include "apps/zeta-server/kserve/error.h"
+#include "apps/zeta-server/tracing/tracer.h"
 #include "src/base/metrics.h"
 #include "src/serving/model_metrics.h"
 
@@ -11,6 +12,7 @@ std::shared_ptr<const http::Service> make_metrics_service(const Context& context
   auto page = std::make_shared<MetricsPage>();
   page->add(std::make_shared<serving::ModelMetrics>(context.registry));
   page->add(context.generation_metrics->collectable());
+  page->add(context.tracer->collectable());
   auto service = std::make_shared<http::Service>();
   service->name = "metrics";
   service->limits = limits;

@@ -14,6 +14,7 @@ void add_grpc_options(CLI::App& app, Options& options, TypedNetwork& typed) {
       ->capture_default_str();
   app.add_option("--grpc-port", options.grpc.port, "Port of gRPC; 0: a free one")
       ->group(group)
+      ->check(CLI::Range(0, UINT16_MAX))
       ->capture_default_str();
   app.add_option("--grpc-address", options.grpc.address, "IP address to listen on [as --http-address]")
       ->group(group);
@@ -93,6 +94,11 @@ void add_access_options(CLI::App& app, Options& options, TypedNetwork& typed) {
                  "Headers that become parameters of the request: a regular expression")
       ->group(group);
   app.add_option("--grpc-header-forward-pattern", typed.grpc_forwarded, "The same over gRPC")->group(group);
+  app.add_option("--client-request-rate", options.client_request_rate,
+                 "Inference requests a second from one address, more get 429 or UNAVAILABLE; 0: any number")
+      ->group(group)
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--allow-client-shm", options.allow_client_shm,
                  "Clients may pass tensors through shared memory of this machine")
       ->group(group)

@@ -3,11 +3,14 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <filesystem>
 #include <string_view>
 #include <thread>
 
 #include "apps/zeta-server/network_options.h"
+#include "apps/zeta-server/trace_flags.h"
+#include "apps/zeta-server/triton_flags.h"
 #include "src/base/concat.h"
 #include "src/base/nearest.h"
 
@@ -15,6 +18,7 @@ namespace zeta::server {
 namespace {
 
 constexpr char kFooter[] =
+    "SIGHUP reads the TLS certificates anew.\n"
     "Exit codes: 0 ended as asked (SIGTERM, SIGINT); 1 a port could not be had or a model could not be "
     "loaded;\n"
     "2 wrong command line, or a folder that it names cannot be read.";
@@ -65,7 +69,7 @@ serving::Parameter to_parameter(const std::string& text) {
 void add_model_options(CLI::App& app, Options& options, Typed& typed) {
   const auto group = "Models";
   app.add_option("--model-repository,--model-store", options.registry.repositories,
-                 "Folder of models in Triton's layout (repeatable)")
+                 "Folder of models in Triton's layout, or s3://[HOST:PORT/]BUCKET[/PATH] (repeatable)")
       ->group(group)
       ->take_all();
   app.add_option("--model", options.models,
@@ -85,6 +89,13 @@ void add_model_options(CLI::App& app, Options& options, Typed& typed) {
   app.add_option("--repository-poll-secs", typed.poll_seconds, "With poll control: seconds between looks")
       ->group(group)
       ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  app.add_option("--model-copy-folder", options.model_copy_folder,
+                 "Where models of S3 repositories are kept while loaded [TRITON_AWS_MOUNT_DIRECTORY or /tmp]")
+      ->group(group);
+  app.add_option("--model-copy-limit", options.model_copy_limit,
+                 "Most bytes of them; 0: what there is room for")
+      ->group(group)
       ->capture_default_str();
   app.add_option("--strict-readiness", options.registry.strict_readiness,
                  "Ready only while every model is; false: once the start is over")
@@ -117,8 +128,12 @@ void add_model_options(CLI::App& app, Options& options, Typed& typed) {
 
 void add_http_options(CLI::App& app, Options& options, Typed& typed) {
   const auto group = "HTTP";
+  app.add_option("--allow-http", options.allow_http, "Serve KServe v2 and OpenAI over HTTP")
+      ->group(group)
+      ->capture_default_str();
   app.add_option("--http-port", options.http_port, "Port of KServe v2 and OpenAI; 0: a free one")
       ->group(group)
+      ->check(CLI::Range(0, UINT16_MAX))
       ->capture_default_str();
   app.add_option("--http-address", options.http_address, "IP address to listen on")
       ->group(group)
@@ -157,6 +172,7 @@ void add_operation_options(CLI::App& app, Options& options, Typed& typed) {
       ->capture_default_str();
   app.add_option("--metrics-port", options.metrics_port, "Port of /metrics; 0: a free one")
       ->group(metrics)
+      ->check(CLI::Range(0, UINT16_MAX))
       ->capture_default_str();
   app.add_option("--metrics-address", options.metrics_address, "IP address of /metrics [as --http-address]")
       ->group(metrics);
@@ -169,9 +185,9 @@ void add_operation_options(CLI::App& app, Options& options, Typed& typed) {
       ->group(operation)
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--log-format", typed.log_format, "default or json")
+  app.add_option("--log-format", typed.log_format, "default or ISO8601, which are the same here, or json")
       ->group(operation)
-      ->check(CLI::IsMember({"default", "json"}))
+      ->check(CLI::IsMember({"default", "ISO8601", "json"}))
       ->capture_default_str();
   app.add_option("--log-file", options.log.file, "Write the log there [standard error]")->group(operation);
 }
@@ -214,6 +230,10 @@ void apply(const Typed& typed, Options& options) {
   options.exit_timeout = milliseconds(typed.exit_timeout);
   if (typed.log_verbose > 0) options.log.level = log::Level::kVerbose;
   if (typed.log_format == "json") options.log.format = log::Format::kJson;
+  if (options.model_copy_folder.empty()) {
+    const char* const folder = std::getenv("TRITON_AWS_MOUNT_DIRECTORY");
+    if (folder != nullptr) options.model_copy_folder = folder;
+  }
   if (options.metrics_address.empty()) options.metrics_address = options.http_address;
   apply_control(typed, options);
   if (options.registry.repositories.empty() && options.models.empty()) {
@@ -243,7 +263,9 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   options.http_threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8);
   Typed typed;
   TypedNetwork typed_network;
-  CLI::App app("zeta-server: serves models over KServe v2 (HTTP, gRPC) and OpenAI HTTP", "zeta-server");
+  // The name it was started by: zeta-server or tritonserver.
+  const std::string name = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "zeta-server";
+  CLI::App app("zeta-server: serves models over KServe v2 (HTTP, gRPC) and OpenAI HTTP", name);
   app.footer(kFooter);
   app.allow_extras();
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
@@ -254,11 +276,17 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   add_http_options(app, options, typed);
   add_network_options(app, options, typed_network);
   add_operation_options(app, options, typed);
+  TypedTraces typed_traces;
+  add_trace_options(app, typed_traces);
+  TypedTriton typed_triton;
+  add_triton_options(app, options, typed_triton);
   try {
     app.parse(argc, argv);
     refuse_extras(app);
     apply(typed, options);
     apply(typed_network, options);
+    apply(typed_triton, options);
+    options.traces = to_trace_options(typed_traces);
   } catch (const CLI::ParseError& error) {
     parsed.exit_code = app.exit(error) == 0 ? kExitOk : kExitBadUsage;
   }

@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 
+#include "apps/zeta-server/client_rate.h"
 #include "apps/zeta-server/context.h"
 #include "apps/zeta-server/grpc/server.h"
 #include "apps/zeta-server/kserve/error.h"
@@ -20,8 +21,8 @@
 #include "apps/zeta-server/monitoring.h"
 #include "apps/zeta-server/openai/error.h"
 #include "apps/zeta-server/openai/routes.h"
-#include "apps/zeta-server/settings/trace_settings.h"
 #include "apps/zeta-server/start_failure.h"
+#include "apps/zeta-server/tracing/tracer.h"
 #include "src/base/concat.h"
 #include "src/base/log.h"
 #include "src/base/mutex.h"
@@ -69,7 +70,9 @@ void listen(http::Server& server, const std::string& address, uint16_t port, con
 }
 
 void listen_all(http::Server& server, const Options& options, const std::shared_ptr<const Context>& context) {
-  listen(server, options.http_address, options.http_port, "--http", make_service(context, options.limits));
+  if (options.allow_http) {
+    listen(server, options.http_address, options.http_port, "--http", make_service(context, options.limits));
+  }
   if (!options.allow_metrics) return;
   listen(server, options.metrics_address, options.metrics_port, "--metrics",
          make_metrics_service(*context, options.limits));
@@ -170,7 +173,9 @@ int serve(const Options& options, Shutdown& shutdown) {
   context->registry = find_models(options);
   context->generation_metrics = std::make_shared<openai::GenerationMetrics>();
   context->shared_memory = std::make_shared<serving::SharedMemoryRegistry>(options.allow_client_shm);
-  context->trace_settings = std::make_shared<TraceSettings>();
+  context->tracer = std::make_shared<Tracer>(options.traces);
+  context->client_rate = std::make_shared<ClientRate>(options.client_request_rate);
+  context->server_id = options.server_id;
   context->http_access = options.http_access;
   context->http_forwarded_headers = options.http_forwarded_headers;
   context->control_threads = std::make_shared<ControlThreads>(options.load_threads);
@@ -179,7 +184,9 @@ int serve(const Options& options, Shutdown& shutdown) {
   const auto grpc_server = listen_grpc(options, context);
   Loader loader(options, *context->registry, shutdown);
 
-  const std::string reason = shutdown.wait();
+  const std::string reason = shutdown.wait([&] {
+    if (grpc_server != nullptr) grpc_server->reload_certificates();
+  });
   log::info("shutting down", {{"reason", reason}, {"connections", server.connections()}});
   loader.end();
   const bool failed = loader.failed() && options.exit_on_error;

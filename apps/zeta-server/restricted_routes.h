@@ -2,10 +2,12 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "apps/zeta-server/access.h"
+#include "apps/zeta-server/client_rate.h"
 #include "src/http/router.h"
 
 namespace zeta::server {
@@ -17,7 +19,9 @@ class RestrictedRoutes {
   using Refuse = std::function<http::Response(const std::string& message)>;
 
   // `router` and `rules` outlive this, not the handlers.
-  RestrictedRoutes(http::Router& router, const AccessRules& rules, Refuse refuse);
+  // `rate`: of inference requests; `refuse_rate` answers what is beyond it.
+  RestrictedRoutes(http::Router& router, const AccessRules& rules, Refuse refuse,
+                   std::shared_ptr<ClientRate> rate, Refuse refuse_rate);
 
   void add(Api api, std::string_view method, std::string_view path, http::Handler handler,
            http::WhenFull when_full = http::WhenFull::kRefuse);
@@ -25,7 +29,8 @@ class RestrictedRoutes {
  private:
   http::Router& router_;
   const AccessRules& rules_;
-  const Refuse refuse_;
+  const Refuse refuse_, refuse_rate_;
+  const std::shared_ptr<ClientRate> rate_;
 };
 
 }  // namespace zeta::server

@@ -5,8 +5,6 @@
 
 namespace zeta::server {
 
-// Clients of Triton check for its name.
-inline constexpr std::string_view kServerName = "triton";
 inline constexpr std::string_view kServerVersion = ZETA_VERSION;
 
 // Triton's extensions of KServe v2 that are there.

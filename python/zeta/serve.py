@@ -131,6 +131,5 @@ def _tail(output: IO[bytes]) -> str:
 
 
 def main() -> None:
-    """The `zeta-server` command: become the program."""
-    path = str(program())
-    os.execv(path, [path, *sys.argv[1:]])
+    """The commands `zeta-server` and `tritonserver`: become the program, which goes by the name it was given."""
+    os.execv(str(program()), [sys.argv[0], *sys.argv[1:]])

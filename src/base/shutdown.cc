@@ -14,6 +14,7 @@ sigset_t end_signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -25,18 +26,22 @@ Shutdown::Shutdown() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-std::string Shutdown::wait() {
+std::string Shutdown::wait(const std::function<void()>& hang_up) {
   const sigset_t set = end_signals();
   int received = 0;
-  while (sigwait(&set, &received) != 0) {
+  while (sigwait(&set, &received) != 0 || (received == SIGHUP && hang_up)) {
+    if (received == SIGHUP) hang_up();
+    received = 0;
   }
   // Here alone the signals are no longer blocked, so that the default action of a second one ends the
   // process.
   signal(SIGTERM, SIG_DFL);
   signal(SIGINT, SIG_DFL);
+  signal(SIGHUP, SIG_DFL);
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
   MutexLock lock(mutex_);
   if (!reason_.empty()) return reason_;
+  if (received == SIGHUP) return "SIGHUP";
   return received == SIGINT ? "SIGINT" : "SIGTERM";
 }
 

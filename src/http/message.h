@@ -3,6 +3,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -26,6 +27,8 @@ class Connection {
  public:
   virtual ~Connection() = default;
   virtual asio::any_io_executor executor() = 0;
+  // The IP address of the other end; "" when it has gone.
+  virtual std::string peer() const = 0;
   // Value of a header of the current request, "" if absent; names are matched without case.
   virtual std::string_view header(std::string_view name) const = 0;
   // All of them, in the order they came.
@@ -45,6 +48,7 @@ struct Request {
   std::string id;                                                // the client's X-Request-Id, or made up
   std::vector<std::pair<std::string, std::string>> path_params;  // percent-decoded, from the router
   Connection* connection = nullptr;
+  std::chrono::steady_clock::time_point begun{}, arrived{};  // when its first and its last byte came
 
   // REQUIRES: the route's pattern has {name}.
   const std::string& path_param(std::string_view name) const;
@@ -72,6 +76,8 @@ struct Response {
   std::string content_type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers;
   std::unique_ptr<BodySource> stream;  // when set, `body` is not used
+  // Called when it has been written, or the client could not be reached. Null: nobody asks.
+  std::function<void(std::chrono::steady_clock::time_point begun)> on_sent{};
 };
 
 // "Not Found" for 404; "Unknown" for a status we never send.

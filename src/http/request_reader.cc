@@ -55,6 +55,7 @@ asio::awaitable<ReadResult> RequestReader::read(IoDeadline::Clock::duration idle
     idle_ = false;
     if (error) co_return ReadResult{Kind::kClosed, 0, ""};
   }
+  begun_ = IoDeadline::Clock::now();
   deadline_.arm(limits_.read_timeout);
   ReadResult result = co_await read_header();
   if (result.kind == Kind::kRequest) result = co_await read_body();

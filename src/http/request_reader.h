@@ -39,6 +39,7 @@ class RequestReader {
   void for_each_header(const Connection::HeaderVisitor& visit) const;
   bool keep_alive() const;
   bool http_1_0() const;
+  IoDeadline::Clock::time_point begun() const { return begun_; }  // when its first byte was there
 
   // Waiting for the first byte of a request.
   bool idle() const { return idle_; }
@@ -63,6 +64,7 @@ class RequestReader {
   boost::beast::flat_buffer buffer_;
   std::unique_ptr<Parser> parser_ = std::make_unique<Parser>();  // a new one for each request
   bool idle_ = false;
+  IoDeadline::Clock::time_point begun_{};
 };
 
 }  // namespace zeta::http

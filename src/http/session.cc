@@ -52,6 +52,7 @@ asio::awaitable<bool> Session::serve_one() {
   if (result.kind == ReadResult::Kind::kRefused) co_return co_await refuse(result);
   Request request = reader_.take();
   request.connection = this;
+  request.begun = reader_.begun();
   const std::string_view id = header("X-Request-Id");
   request.id = is_valid_request_id(id) ? std::string(id) : make_request_id();
   co_return co_await answer(request);
@@ -69,6 +70,7 @@ asio::awaitable<bool> Session::refuse(const ReadResult& refusal) {
 
 asio::awaitable<bool> Session::answer(Request& request) {
   const auto start = Clock::now();
+  request.arrived = start;
   if (service_->limits.request_timeout.count() > 0) {
     request_deadline_ = start + service_->limits.request_timeout;
   }
@@ -79,6 +81,7 @@ asio::awaitable<bool> Session::answer(Request& request) {
   framing.chunked = !reader_.http_1_0();
   const bool streams = response.stream && !framing.head;
   framing.keep_alive = reader_.keep_alive() && !draining_ && !overloaded_ && (!streams || framing.chunked);
+  const auto sending = Clock::now();
   error_code error;
   if (streams) {
     error = co_await writer_.stream(response, framing);
@@ -87,6 +90,7 @@ asio::awaitable<bool> Session::answer(Request& request) {
   }
   if (error) watch_.abandon(Abandonment::kClientGone);
   watch_.stop();
+  if (response.on_sent) response.on_sent(sending);
   request_deadline_ = Clock::time_point::max();
   log_request(request, response.status, start);
   co_return !error && framing.keep_alive;
@@ -148,6 +152,12 @@ void Session::abort() {
   draining_ = true;
   error_code ignored;
   if (reader_.idle()) socket_.cancel(ignored);
+}
+
+std::string Session::peer() const {
+  error_code error;
+  const auto endpoint = socket_.remote_endpoint(error);
+  return error ? "" : endpoint.address().to_string();
 }
 
 void Session::on_abandon(std::function<void(Abandonment)> callback) {

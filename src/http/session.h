@@ -38,6 +38,7 @@ class Session final : public Connection, public std::enable_shared_from_this<Ses
   void abort();
 
   asio::any_io_executor executor() override { return socket_.get_executor(); }
+  std::string peer() const override;
   std::string_view header(std::string_view name) const override { return reader_.header(name); }
   void for_each_header(const HeaderVisitor& visit) const override { reader_.for_each_header(visit); }
   void on_abandon(std::function<void(Abandonment)> callback) override;

@@ -66,12 +66,15 @@ class Cancellation {
   std::atomic<bool> cancelled_{false};
 };
 
+class RequestTrace;
+
 struct InferRequest {
   std::string id;
   std::vector<Tensor> inputs;
   Parameters parameters;
   std::vector<std::string> requested_outputs;  // empty: all
   std::shared_ptr<Cancellation> cancellation = std::make_shared<Cancellation>();
+  std::shared_ptr<RequestTrace> trace{};  // null: nobody follows it; the server's business, not a backend's
 };
 
 // One of the responses to a request. After the one with `final` set, or with a status that is not OK, none

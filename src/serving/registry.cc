@@ -18,6 +18,10 @@ int64_t to_version(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() ? version : 0;
 }
 
+const std::string& place_of(const ModelDescription& description) {
+  return description.remote == nullptr ? description.folder : description.remote->location();
+}
+
 }  // namespace
 
 ModelRegistry::ModelRegistry(std::string backend_directory, BackendSettings settings, RegistryOptions options)
@@ -27,11 +31,13 @@ absl::Status ModelRegistry::add(ModelDescription description) {
   MutexLock lock(mutex_);
   const auto [entry, is_new] = entries_.try_emplace(description.name);
   if (!is_new) {
-    return absl::AlreadyExistsError(concat("two models are named '", description.name, "': ",
-                                           entry->second.description.folder, " and ", description.folder));
+    return absl::AlreadyExistsError(concat("two models are named '", description.name,
+                                           "': ", place_of(entry->second.description), " and ",
+                                           place_of(description)));
   }
   const auto parent = std::filesystem::path(description.folder).parent_path();
   entry->second.in_repository =
+      description.remote != nullptr ||
       std::ranges::any_of(options_.repositories, [&](const std::string& repository) {
         std::error_code error;
         return std::filesystem::equivalent(parent, repository, error);
@@ -114,6 +120,9 @@ std::vector<ModelStatus> ModelRegistry::index() const {
     for (const std::string& repository : options_.repositories) {
       const auto names = model_names(repository);
       if (names.ok()) unknown.insert(names->begin(), names->end());
+    }
+    for (const auto& remote : options_.remotes) {
+      for (std::string& name : remote->known_names()) unknown.insert(std::move(name));
     }
   }
   std::vector<ModelStatus> statuses;

@@ -13,6 +13,7 @@
 #include "src/base/mutex.h"
 #include "src/serving/model_loader.h"
 #include "src/serving/model_state.h"
+#include "src/serving/remote_repository.h"
 #include "src/serving/repository.h"
 #include "src/serving/served_model.h"
 
@@ -24,8 +25,9 @@ enum class ModelControl { kNone, kExplicit, kPoll };
 
 struct RegistryOptions {
   ModelControl control = ModelControl::kNone;
-  std::vector<std::string> repositories;  // where load and poll look for models
-  bool strict_readiness = true;           // ready only while every model that is wanted is READY
+  std::vector<std::string> repositories;                     // where load and poll look for models
+  std::vector<std::shared_ptr<RemoteRepository>> remotes{};  // likewise
+  bool strict_readiness = true;  // ready only while every model that is wanted is READY
 };
 
 // Thread-safe. A request that has found its model keeps it: a model that is unloaded or replaced goes when
@@ -102,7 +104,15 @@ class ModelRegistry {
 
   absl::StatusOr<const Version*> find_version(std::string_view name, std::string_view version) const
       ZETA_REQUIRES(mutex_);
-  std::string locate(const std::string& name) const ZETA_EXCLUDES(mutex_);
+  // Where a model's files are: a folder, or a repository to fetch them from; neither: nowhere, or twice.
+  struct Place {
+    std::string folder;
+    std::shared_ptr<RemoteRepository> remote;
+    bool empty() const { return folder.empty() && remote == nullptr; }
+  };
+  Place locate(const std::string& name) const ZETA_EXCLUDES(mutex_);
+  static ModelDescription describe(const std::string& name, const Place& place,
+                                   const LoadOverrides& overrides);
   bool is_loaded(const ModelDescription& description) const ZETA_EXCLUDES(mutex_);
   std::string fingerprint_of_failure(const ModelDescription& description) const;
   void announce(const ModelDescription& description) ZETA_EXCLUDES(mutex_);

@@ -64,7 +64,10 @@ void ModelRegistry::load_all(size_t threads) {
   const auto work = [&] {
     for (size_t i = next++; i < models.size(); i = next++) {
       const Turn turn(*this, models[i].name);
-      const absl::Status ignored = apply(models[i]);  // told by its state and in the log
+      const bool fetched = models[i].remote == nullptr || !models[i].folder.empty();
+      // Told by its state and in the log.
+      const absl::Status ignored =
+          apply(fetched ? models[i] : describe_remote_model(models[i].name, models[i].remote));
     }
   };
   {
@@ -79,9 +82,9 @@ void ModelRegistry::load_all(size_t threads) {
 absl::Status ModelRegistry::load(std::string_view name, const LoadOverrides& overrides) {
   if (options_.control != ModelControl::kExplicit) return refuse_control();
   const Turn turn(*this, name);
-  const std::string folder = locate(std::string(name));
-  if (folder.empty() && overrides.files.empty()) return poll_failed(name, "");
-  ModelDescription description = describe_model(std::string(name), folder, overrides);
+  const Place place = locate(std::string(name));
+  if (place.empty() && overrides.files.empty()) return poll_failed(name, "");
+  ModelDescription description = describe(std::string(name), place, overrides);
   if (!description.status.ok()) return poll_failed(name, std::string(description.status.message()));
   if (!overrides.empty()) description.fingerprint.clear();  // its files will be news again
   if (is_loaded(description)) return absl::OkStatus();
@@ -105,6 +108,15 @@ void ModelRegistry::poll() {
     }
     names.insert(there->begin(), there->end());
   }
+  for (const auto& remote : options_.remotes) {
+    const auto there = remote->model_names();
+    if (!there.ok()) {
+      log::warning("cannot poll",
+                   {{"repository", remote->location()}, {"reason", std::string(there.status().message())}});
+      return;
+    }
+    names.insert(there->begin(), there->end());
+  }
   {
     MutexLock lock(mutex_);
     for (const auto& [name, entry] : entries_) {
@@ -121,29 +133,39 @@ void ModelRegistry::poll() {
 
 void ModelRegistry::poll_model(const std::string& name) {
   const Turn turn(*this, name);
-  const std::string folder = locate(name);
-  if (folder.empty()) return;
-  ModelDescription description = describe_model(name, folder);
-  {
+  const Place place = locate(name);
+  if (place.empty()) return;
+  const auto is_known = [&](const std::string& fingerprint) {
     MutexLock lock(mutex_);
     const auto entry = entries_.find(name);
-    if (entry != entries_.end() && entry->second.wanted &&
-        entry->second.description.fingerprint == description.fingerprint) {
-      return;
-    }
+    return entry != entries_.end() && entry->second.wanted &&
+           entry->second.description.fingerprint == fingerprint;
+  };
+  if (place.remote != nullptr) {  // not fetched to find that nothing has changed
+    const auto fingerprint = place.remote->fingerprint(name);
+    if (fingerprint.ok() && is_known(*fingerprint)) return;
   }
+  ModelDescription description = describe(name, place, {});
+  if (is_known(description.fingerprint)) return;
   const absl::Status ignored = apply(std::move(description));  // told by its state and in the log
 }
 
-// The folder of a model named on the command line, or of the one repository that has it; else "".
-std::string ModelRegistry::locate(const std::string& name) const {
+ModelDescription ModelRegistry::describe(const std::string& name, const Place& place,
+                                         const LoadOverrides& overrides) {
+  if (place.remote != nullptr) return describe_remote_model(name, place.remote, overrides);
+  return describe_model(name, place.folder, overrides);
+}
+
+// The folder of a model named on the command line, or of the one repository that has it.
+ModelRegistry::Place ModelRegistry::locate(const std::string& name) const {
   {
     MutexLock lock(mutex_);
     const auto entry = entries_.find(name);
-    if (entry != entries_.end() && !entry->second.in_repository) return entry->second.origin;
+    if (entry != entries_.end() && !entry->second.in_repository) return {entry->second.origin, nullptr};
   }
-  if (name.empty() || name.starts_with('.') || name.find('/') != std::string::npos) return "";
+  if (name.empty() || name.starts_with('.') || name.find('/') != std::string::npos) return {};
   std::string found;
+  Place place;
   for (const std::string& repository : options_.repositories) {
     std::error_code error;
     const auto folder = std::filesystem::path(repository) / name;
@@ -151,11 +173,23 @@ std::string ModelRegistry::locate(const std::string& name) const {
     if (!found.empty()) {
       log::warning("two repositories hold the model",
                    {{"model", name}, {"first", found}, {"second", folder.string()}});
-      return "";
+      return {};
     }
     found = folder;
+    place.folder = folder;
   }
-  return found;
+  for (const auto& remote : options_.remotes) {
+    // A repository that does not answer may hold it: then fetching it says why.
+    if (absl::IsNotFound(remote->fingerprint(name).status())) continue;
+    if (!found.empty()) {
+      log::warning("two repositories hold the model",
+                   {{"model", name}, {"first", found}, {"second", remote->location()}});
+      return {};
+    }
+    found = remote->location();
+    place.remote = remote;
+  }
+  return place;
 }
 
 bool ModelRegistry::is_loaded(const ModelDescription& description) const {
@@ -292,6 +326,7 @@ void ModelRegistry::retire_all(std::string_view name) {
   const auto entry = entries_.find(name);
   if (entry == entries_.end()) return;
   entry->second.wanted = false;
+  entry->second.description.keep.reset();  // files that were fetched for it
   for (auto& [number, version] : entry->second.versions) {
     if (version.state == ModelState::kReady) retire(version, retired);
   }

@@ -14,6 +14,7 @@
 #include "src/serving/model_config/parse.h"
 #include "src/serving/model_config/supported.h"
 #include "src/serving/override_folder.h"
+#include "src/serving/remote_repository.h"
 #include "src/serving/version_folders.h"
 
 namespace zeta::serving {
@@ -127,6 +128,30 @@ ModelDescription describe_model(std::string name, const std::string& folder, con
   model.fingerprint = folder_fingerprint(folder);
   model.status = fill_from_request(overrides, model);
   model.config.set_name(model.name);
+  return model;
+}
+
+ModelDescription describe_remote_model(const std::string& name,
+                                       const std::shared_ptr<RemoteRepository>& remote,
+                                       const LoadOverrides& overrides) {
+  if (!overrides.files.empty()) {
+    ModelDescription model = describe_model(name, "", overrides);
+    model.remote = remote;
+    return model;
+  }
+  auto fetched = remote->fetch(name);
+  if (!fetched.ok()) {
+    ModelDescription model;
+    model.name = name;
+    model.status = fetched.status();
+    model.remote = remote;
+    model.config.set_name(name);
+    return model;
+  }
+  ModelDescription model = describe_model(name, fetched->folder, overrides);
+  model.fingerprint = std::move(fetched->fingerprint);
+  model.keep = std::move(fetched->keep);
+  model.remote = remote;
   return model;
 }
 

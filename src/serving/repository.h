@@ -23,15 +23,18 @@ struct LoadOverrides {
   bool empty() const { return !config_json && files.empty(); }
 };
 
+class RemoteRepository;
+
 // A model that was found, not loaded yet.
 struct ModelDescription {
   std::string name;
-  std::string folder;                       // config.pbtxt is here, or config.json
-  inference::ModelConfig config;            // checked but for its tensors, and normalised
-  std::map<int64_t, std::string> versions;  // those that the version policy serves, and their folders
-  absl::Status status;                      // why it cannot be loaded, if that is plain from its files
-  std::string fingerprint;                  // changes when a file of the model does
-  std::shared_ptr<const void> keep;         // holds what `folder` needs to exist
+  std::string folder;                          // config.pbtxt is here, or config.json
+  inference::ModelConfig config;               // checked but for its tensors, and normalised
+  std::map<int64_t, std::string> versions;     // those that the version policy serves, and their folders
+  absl::Status status;                         // why it cannot be loaded, if that is plain from its files
+  std::string fingerprint;                     // changes when a file of the model does
+  std::shared_ptr<const void> keep;            // holds what `folder` needs to exist
+  std::shared_ptr<RemoteRepository> remote{};  // where it is, and without a folder still to be fetched from
 };
 
 // Describes one model in `folder`, which is either a model of a Triton repository (config.pbtxt or
@@ -40,6 +43,11 @@ struct ModelDescription {
 // by the backend that its newest version speaks for.
 ModelDescription describe_model(std::string name, const std::string& folder,
                                 const LoadOverrides& overrides = {});
+
+// The same for a model of a remote repository, whose files it fetches unless the request brings them.
+ModelDescription describe_remote_model(const std::string& name,
+                                       const std::shared_ptr<RemoteRepository>& remote,
+                                       const LoadOverrides& overrides = {});
 
 // Of every model of the repository `folder`, in the order of their names. Hidden entries and files are passed
 // over. NotFound or PermissionDenied when the folder cannot be read.

@@ -7,6 +7,7 @@
 
 #include "src/base/concat.h"
 #include "src/serving/request_check.h"
+#include "src/serving/request_trace.h"
 
 namespace zeta::serving {
 namespace {
@@ -15,8 +16,12 @@ namespace {
 // than the model, lest a backend's thread release the last reference to its own model.
 class AccountedSink final : public ResponseSink {
  public:
-  AccountedSink(std::shared_ptr<Statistics> statistics, std::shared_ptr<ResponseSink> sink)
-      : statistics_(std::move(statistics)), sink_(std::move(sink)), start_(Statistics::Clock::now()) {
+  AccountedSink(std::shared_ptr<Statistics> statistics, std::shared_ptr<ResponseSink> sink,
+                std::shared_ptr<RequestTrace> trace)
+      : statistics_(std::move(statistics)),
+        sink_(std::move(sink)),
+        trace_(std::move(trace)),
+        start_(Statistics::Clock::now()) {
     statistics_->request_arrived();
   }
 
@@ -25,12 +30,29 @@ class AccountedSink final : public ResponseSink {
     if (response.final ? ended_.exchange(true) : ended_.load()) return;
     statistics_->response_sent();
     if (response.final) statistics_->request_ended(response.status, start_);
+    if (trace_ != nullptr) trace(response);
     sink_->send(std::move(response));
   }
 
  private:
+  void trace(const InferResponse& response) {
+    trace_->note_tensors("TENSOR_BACKEND_OUTPUT", response.outputs);
+    trace_->note("INFER_RESPONSE_COMPLETE");
+    if (!response.status.ok()) trace_->fail(response.status);
+    if (!response.final) return;
+    if (!statistics_->is_scheduled()) note_whole();
+    trace_->note("REQUEST_END");
+    trace_ = nullptr;  // a backend may keep its sink
+  }
+  // As the statistics count a model that schedules its requests itself: all of the time is computing.
+  void note_whole() {
+    for (const char* name : {"QUEUE_START", "COMPUTE_START", "COMPUTE_INPUT_END"}) trace_->note(name, start_);
+    for (const char* name : {"COMPUTE_OUTPUT_START", "COMPUTE_END"}) trace_->note(name);
+  }
+
   const std::shared_ptr<Statistics> statistics_;
   const std::shared_ptr<ResponseSink> sink_;
+  std::shared_ptr<RequestTrace> trace_;  // null: nobody follows the request, or it has ended
   const Statistics::Clock::time_point start_;
   std::atomic<bool> ended_{false};
 };
@@ -52,7 +74,12 @@ ServedModel::ServedModel(ModelMetadata metadata, std::unique_ptr<Model> model, d
       model_(std::move(model)) {}
 
 void ServedModel::infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink) {
-  const auto accounted = std::make_shared<AccountedSink>(statistics_, std::move(sink));
+  if (request->trace != nullptr) {
+    request->trace->name(metadata_.name, metadata_.version, request->id);
+    request->trace->note("REQUEST_START");
+    request->trace->note_tensors("TENSOR_QUEUE_INPUT", request->inputs);
+  }
+  const auto accounted = std::make_shared<AccountedSink>(statistics_, std::move(sink), request->trace);
   if (absl::Status status = check_request(metadata_, *request); !status.ok()) {
     return fail(*accounted, std::move(status));
   }

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "apps/zeta-server/access.h"
+#include "apps/zeta-server/context.h"
 #include "src/serving/backend.h"
 
 namespace zeta::server::grpc_api {
@@ -19,6 +20,12 @@ absl::Status check_access(const AccessRules& rules, Api api, const grpc::ServerC
 // Adds the headers that `pattern` fully matches (null: none) to the parameters, as text.
 void forward_headers(const HeaderPattern* pattern, const grpc::ServerContextBase& context,
                      serving::Parameters& parameters);
+
+// ResourceExhausted when the client sends more requests than one may.
+absl::Status check_rate(const Context& server, const grpc::ServerContextBase& context);
+
+// The value of a header, "" if absent.
+std::string_view header(const grpc::ServerContextBase& context, const char* name);
 
 // Whether the client asked for failures within a stream to end it (header triton_grpc_error: true).
 bool wants_grpc_errors(const grpc::ServerContextBase& context);

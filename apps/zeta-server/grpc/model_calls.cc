@@ -35,9 +35,9 @@ absl::Status server_ready(const CallContext& call, const inference::ServerReadyR
   return absl::OkStatus();
 }
 
-absl::Status server_metadata(const CallContext&, const inference::ServerMetadataRequest&,
+absl::Status server_metadata(const CallContext& call, const inference::ServerMetadataRequest&,
                              inference::ServerMetadataResponse& response) {
-  response.set_name(std::string(kServerName));
+  response.set_name(call.server->server_id);
   response.set_version(std::string(kServerVersion));
   for (const std::string_view extension : kExtensions) response.add_extensions(std::string(extension));
   return absl::OkStatus();

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "apps/zeta-server/settings/log_settings.h"
-#include "apps/zeta-server/settings/trace_settings.h"
+#include "apps/zeta-server/tracing/tracer.h"
 #include "src/base/concat.h"
 #include "src/serving/shared_memory.h"
 
@@ -66,9 +66,9 @@ absl::Status trace_setting(const CallContext& call, const inference::TraceSettin
   for (const auto& [name, setting] : request.settings()) {
     changes[name] = {setting.value().begin(), setting.value().end()};
   }
-  TraceSettings& settings = *call.server->trace_settings;
-  if (absl::Status status = settings.update(model, changes); !status.ok()) return status;
-  for (const auto& [name, values] : settings.get(model)) {
+  Tracer& tracer = *call.server->tracer;
+  if (absl::Status status = tracer.update(model, changes); !status.ok()) return status;
+  for (const auto& [name, values] : tracer.get(model)) {
     auto& setting = (*response.mutable_settings())[name];
     for (const std::string& value : values) setting.add_value(value);
   }

@@ -7,15 +7,9 @@
 #include <string>
 
 #include "apps/zeta-server/access.h"
+#include "apps/zeta-server/certificates.h"
 
 namespace zeta::server::grpc_api {
-
-// Files in PEM format.
-struct TlsFiles {
-  std::string certificate;
-  std::string key;
-  std::string client_authorities;  // who may have signed a client's certificate
-};
 
 // Milliseconds, counts and switches of HTTP/2's pings, as gRPC's channel arguments have them.
 struct KeepAlive {

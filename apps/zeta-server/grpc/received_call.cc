@@ -2,11 +2,14 @@
 
 #include <grpcpp/support/slice.h>
 
+#include <chrono>
 #include <new>
 #include <vector>
 
 #include "apps/zeta-server/grpc/call_metadata.h"
 #include "apps/zeta-server/model_version.h"
+#include "apps/zeta-server/tracing/tracer.h"
+#include "src/serving/request_trace.h"
 
 namespace zeta::server::grpc_api {
 namespace {
@@ -31,6 +34,7 @@ absl::StatusOr<std::shared_ptr<serving::ServedModel>> receive(const CallContext&
                                                               const grpc::ServerContextBase& context,
                                                               const grpc::ByteBuffer& message,
                                                               ReceivedRequest& received) {
+  const auto arrival = std::chrono::steady_clock::now();
   const auto pieces = to_pieces(message);
   if (!pieces.ok()) return pieces.status();
   absl::Status status;
@@ -44,6 +48,14 @@ absl::StatusOr<std::shared_ptr<serving::ServedModel>> receive(const CallContext&
   if (!model.ok()) return model;
   if (!status.ok()) return status;
   forward_headers(call.forwarded_headers.get(), context, received.request->parameters);
+  Tracer* const tracer = call.server->tracer.get();
+  if (tracer == nullptr || !tracer->active()) return model;
+  received.request->trace = tracer->sample((*model)->metadata().name, header(context, "traceparent"),
+                                           header(context, "tracestate"));
+  if (received.request->trace == nullptr) return model;
+  // gRPC hands over whole messages: how long it waited for this one is not known.
+  received.request->trace->note("GRPC_WAITREAD_START", arrival);
+  received.request->trace->note("GRPC_WAITREAD_END");
   return model;
 }
 

@@ -2,13 +2,14 @@
 
 #include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
+#include "apps/zeta-server/certificates.h"
 #include "apps/zeta-server/grpc/call_context.h"
 #include "apps/zeta-server/grpc/service.h"
 #include "src/base/concat.h"
@@ -17,26 +18,30 @@
 namespace zeta::server::grpc_api {
 namespace {
 
-std::string read_file(const std::string& path, std::string_view flag) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (path.empty() || !file || !(text << file.rdbuf())) {
-    throw std::runtime_error(concat("cannot read '", path, "' (", flag, ")"));
-  }
-  return text.str();
+constexpr unsigned kWatchSeconds = 1;  // the least that gRPC can do
+
+std::shared_ptr<grpc::ServerCredentials> make_credentials(const Options& options,
+                                                          WatchedTexts& certificates) {
+  if (!options.use_tls) return grpc::InsecureServerCredentials();
+  using grpc::experimental::FileWatcherCertificateProvider;
+  const std::string identity = certificates.identity();
+  const auto provider = std::make_shared<FileWatcherCertificateProvider>(
+      identity, identity, options.require_client_certificate ? certificates.client_authorities() : "",
+      kWatchSeconds);
+  grpc::experimental::TlsServerCredentialsOptions tls(provider);
+  tls.watch_identity_key_cert_pairs();
+  if (options.require_client_certificate) tls.watch_root_certs();
+  tls.set_cert_request_type(options.require_client_certificate
+                                ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  return grpc::experimental::TlsServerCredentials(tls);
 }
 
-std::shared_ptr<grpc::ServerCredentials> make_credentials(const Options& options) {
-  if (!options.use_tls) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions tls(options.require_client_certificate
-                                            ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-                                            : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  tls.pem_key_cert_pairs.push_back({read_file(options.tls.key, "--grpc-server-key"),
-                                    read_file(options.tls.certificate, "--grpc-server-cert")});
-  if (options.require_client_certificate) {
-    tls.pem_root_certs = read_file(options.tls.client_authorities, "--grpc-root-cert");
-  }
-  return grpc::SslServerCredentials(tls);
+// Only those that are used need to be there.
+TlsFiles files_of(const Options& options) {
+  TlsFiles files = options.tls;
+  if (!options.require_client_certificate) files.client_authorities.clear();
+  return files;
 }
 
 void add_keep_alive(const KeepAlive& keep_alive, grpc::ServerBuilder& builder) {
@@ -80,14 +85,20 @@ std::string target(const Options& options) {
 class Server::State {
  public:
   State(const Options& options, std::shared_ptr<const Context> context)
-      : call_{std::move(context), options.access, options.forwarded_headers, options.request_timeout,
+      : options_(options),
+        call_{std::move(context), options.access, options.forwarded_headers, options.request_timeout,
               CallLimits(options.max_requests)},
         inference_(make_inference_service(call_)),
         health_(make_health_service(call_)) {
     gpr_set_log_function(log_of_grpc);
     grpc::EnableDefaultHealthCheckService(false);
+    if (options.use_tls) {
+      if (absl::Status status = read_certificates(); !status.ok()) {
+        throw std::runtime_error(std::string(status.message()));
+      }
+    }
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(target(options), make_credentials(options), &port_);
+    builder.AddListeningPort(target(options), make_credentials(options, certificates_), &port_);
     builder.RegisterService(inference_.get());
     builder.RegisterService(health_.get());
     builder.SetMaxReceiveMessageSize(options.max_message_bytes);
@@ -98,8 +109,8 @@ class Server::State {
     add_keep_alive(options.keep_alive, builder);
     server_ = builder.BuildAndStart();
     if (!server_ || port_ == 0) {
-      throw std::runtime_error(concat("cannot listen on ", options.address, ":", options.port,
-                                      " (gRPC): the port is in use, or the certificate or key is wrong"));
+      throw std::runtime_error(
+          concat("cannot listen on ", options.address, ":", options.port, " (gRPC): the port is in use"));
     }
   }
   ~State() {
@@ -108,6 +119,17 @@ class Server::State {
   }
 
   uint16_t port() const { return static_cast<uint16_t>(port_); }
+
+  void reload_certificates() {
+    if (!options_.use_tls) return;
+    const absl::Status status = read_certificates();
+    if (status.ok()) {
+      log::info("certificate reloaded", {{"service", "grpc"}, {"file", options_.tls.certificate}});
+    } else {
+      log::error("certificate not reloaded; the old one stays",
+                 {{"service", "grpc"}, {"reason", std::string(status.message())}});
+    }
+  }
 
   size_t drain(std::chrono::steady_clock::time_point deadline) {
     call_.limits.drain();
@@ -119,6 +141,13 @@ class Server::State {
   }
 
  private:
+  absl::Status read_certificates() {
+    const auto texts = read_tls_files(files_of(options_));
+    return texts.ok() ? certificates_.publish(*texts) : texts.status();
+  }
+
+  const Options options_;
+  WatchedTexts certificates_;
   CallContext call_;
   const std::unique_ptr<grpc::Service> inference_, health_;
   int port_ = 0;
@@ -129,6 +158,7 @@ Server::Server(const Options& options, std::shared_ptr<const Context> context)
     : state_(std::make_unique<State>(options, std::move(context))) {}
 Server::~Server() = default;
 
+void Server::reload_certificates() { state_->reload_certificates(); }
 uint16_t Server::port() const { return state_->port(); }
 size_t Server::drain(std::chrono::steady_clock::time_point deadline) { return state_->drain(deadline); }
 

@@ -17,6 +17,10 @@ class Server {
   Server(const Options& options, std::shared_ptr<const Context> context);
   ~Server();  // drops what is still under way: drain() first
 
+  // Reads the files of the certificate anew, for connections to come, which get it within a second or two.
+  // When they are no certificate and key the old ones stay, and the log says why. One thread at a time.
+  void reload_certificates();
+
   uint16_t port() const;
 
   // Takes no more requests and waits for those under way; streams are ended as soon as they have none. At

@@ -11,6 +11,7 @@
 #include "apps/zeta-server/grpc/received_call.h"
 #include "apps/zeta-server/grpc/response_queue.h"
 #include "apps/zeta-server/grpc/status.h"
+#include "src/serving/request_trace.h"
 
 namespace zeta::server::grpc_api {
 namespace {
@@ -104,6 +105,9 @@ class StreamInfer final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
     if (found == requests_.end()) return;
     const StreamRequest& request = found->second;
     const bool final = response.final || !response.status.ok() || request.place.has_value();
+    // Of a stream that is: put into the queue of what gRPC is to send.
+    const auto trace = final ? request.received.request->trace : nullptr;
+    if (trace != nullptr) trace->note("GRPC_SEND_START");
     auto encoded = encode(request, std::move(response));
     absl::Status status = encoded.status();
     std::optional<ByteBuffer> message;
@@ -112,6 +116,7 @@ class StreamInfer final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
       status = absl::ResourceExhaustedError("the client reads too slowly");
     const bool done = final || !status.ok();
     put(request, status, message);
+    if (trace != nullptr) trace->note("GRPC_SEND_END");
     if (done) retire(found);
     step();
   }
@@ -134,6 +139,7 @@ class StreamInfer final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>
     auto model = receive(call_, context_, incoming_, request.received);
     incoming_.Clear();
     absl::Status status = model.status();
+    if (status.ok()) status = check_rate(*call_.server, context_);
     if (status.ok()) status = call_.limits.enter();
     const auto asked = request.received.request;
     uint64_t key = 0;

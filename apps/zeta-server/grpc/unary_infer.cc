@@ -11,6 +11,7 @@
 #include "apps/zeta-server/grpc/infer_response.h"
 #include "apps/zeta-server/grpc/received_call.h"
 #include "apps/zeta-server/grpc/status.h"
+#include "src/serving/request_trace.h"
 
 namespace zeta::server::grpc_api {
 namespace {
@@ -41,6 +42,7 @@ class UnaryInfer final : public grpc::ServerUnaryReactor {
   }
   void OnDone() override {
     if (timer_) timer_->Cancel();
+    if (sending_ && received_.request->trace != nullptr) received_.request->trace->note("GRPC_SEND_END");
     delete this;
   }
 
@@ -69,6 +71,8 @@ class UnaryInfer final : public grpc::ServerUnaryReactor {
   }
 
   void respond(serving::InferResponse response) {
+    if (received_.request->trace != nullptr) received_.request->trace->note("GRPC_SEND_START");
+    sending_ = true;
     if (!response.status.ok()) return Finish(to_grpc(response.status));
     const serving::ModelMetadata& metadata = model_->metadata();
     auto outputs = serving::deliver_outputs(metadata, received_.outputs, std::move(response.outputs));
@@ -97,6 +101,7 @@ class UnaryInfer final : public grpc::ServerUnaryReactor {
   std::shared_ptr<serving::ServedModel> model_;
   const std::shared_ptr<Ending> ending_ = std::make_shared<Ending>();
   std::optional<grpc::Alarm> timer_;
+  bool sending_ = false;
 };
 
 }  // namespace
@@ -104,6 +109,7 @@ class UnaryInfer final : public grpc::ServerUnaryReactor {
 grpc::ServerUnaryReactor* start_infer(const CallContext& call, grpc::CallbackServerContext* context,
                                       const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
   absl::Status status = check_access(call.access, Api::kInference, *context);
+  if (status.ok()) status = check_rate(*call.server, *context);
   if (status.ok()) status = call.limits.enter();
   if (!status.ok()) {
     grpc::ServerUnaryReactor* refusal = context->DefaultReactor();

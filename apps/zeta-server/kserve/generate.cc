@@ -11,6 +11,7 @@
 #include "apps/zeta-server/kserve/infer.h"
 #include "apps/zeta-server/kserve/infer_json.h"
 #include "apps/zeta-server/kserve/tensor_json.h"
+#include "apps/zeta-server/tracing/http_trace.h"
 #include "src/base/concat.h"
 #include "src/base/json_string.h"
 #include "src/serving/tensor.h"
@@ -158,6 +159,8 @@ awaitable<http::Response> generate(std::shared_ptr<const Context> context, http:
   const serving::ModelMetadata& metadata = (*model)->metadata();
   const auto infer_request = read_request(metadata, request.body);
   if (!infer_request.ok()) co_return error_response(infer_request.status());
+  const auto trace = begin_trace(context->tracer.get(), request, metadata.name);
+  (*infer_request)->trace = trace;
   InferenceCall call(*request.connection, *model);
   call.start(*infer_request);
   std::vector<serving::InferResponse> responses;
@@ -171,6 +174,7 @@ awaitable<http::Response> generate(std::shared_ptr<const Context> context, http:
   if (!body.ok()) co_return error_response(body.status());
   http::Response response;
   response.body = *std::move(body);
+  end_trace(trace, response);
   co_return response;
 }
 
@@ -179,6 +183,8 @@ awaitable<http::Response> generate_stream(std::shared_ptr<const Context> context
   if (!model.ok()) co_return error_response(model.status());
   const auto infer_request = read_request((*model)->metadata(), request.body);
   if (!infer_request.ok()) co_return error_response(infer_request.status());
+  const auto trace = begin_trace(context->tracer.get(), request, (*model)->metadata().name);
+  (*infer_request)->trace = trace;
   auto call = std::make_unique<InferenceCall>(*request.connection, *model);
   call->start(*infer_request);
   // A failure before the first response still gets a status of its own.
@@ -187,6 +193,7 @@ awaitable<http::Response> generate_stream(std::shared_ptr<const Context> context
   http::Response response;
   response.content_type = "text/event-stream";
   response.stream = std::make_unique<EventStream>(std::move(call), *infer_request, std::move(first));
+  end_trace(trace, response);
   co_return response;
 }
 

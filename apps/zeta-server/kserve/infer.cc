@@ -8,6 +8,7 @@
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/infer_json.h"
 #include "apps/zeta-server/model_version.h"
+#include "apps/zeta-server/tracing/http_trace.h"
 #include "src/base/concat.h"
 #include "src/http/content_coding.h"
 
@@ -77,11 +78,14 @@ http::asio::awaitable<http::Response> infer(std::shared_ptr<const Context> conte
                                         request.path_param("model"), *context->shared_memory});
   if (!read.ok()) co_return error_response(read.status());
   forward_headers(*context, request, read->request->parameters);
+  const auto trace = begin_trace(context->tracer.get(), request, (*model)->metadata().name);
+  read->request->trace = trace;
   InferenceCall call(*request.connection, *model);
   call.start(read->request);
   auto events = co_await call.next();
   http::Response response = to_response(call.model().metadata(), *read, std::move(events.front().response));
   http::compress_response(response, request.header("Accept-Encoding"));
+  end_trace(trace, response);
   co_return response;
 }
 

@@ -42,11 +42,11 @@ json::array describe(const std::vector<serving::TensorMetadata>& tensors) {
 
 }  // namespace
 
-http::Response server_metadata() {
+http::Response server_metadata(const Context& context) {
   json::array extensions;
   for (const std::string_view extension : kExtensions) extensions.push_back(json::string(extension));
   return ok(json::object{
-      {"name", kServerName}, {"version", kServerVersion}, {"extensions", std::move(extensions)}});
+      {"name", context.server_id}, {"version", kServerVersion}, {"extensions", std::move(extensions)}});
 }
 
 http::Response server_live() { return empty(200); }

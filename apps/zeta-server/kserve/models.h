@@ -6,7 +6,7 @@
 
 namespace zeta::server::kserve {
 
-http::Response server_metadata();                                                     // GET /v2
+http::Response server_metadata(const Context& context);                               // GET /v2
 http::Response server_live();                                                         // GET /v2/health/live
 http::Response server_ready(const Context& context);                                  // GET /v2/health/ready
 http::Response model_ready(const Context& context, const http::Request& request);     // GET …/ready

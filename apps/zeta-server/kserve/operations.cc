@@ -10,7 +10,7 @@
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/json_fields.h"
 #include "apps/zeta-server/settings/log_settings.h"
-#include "apps/zeta-server/settings/trace_settings.h"
+#include "apps/zeta-server/tracing/tracer.h"
 #include "src/base/concat.h"
 #include "src/serving/shared_memory.h"
 
@@ -99,7 +99,7 @@ absl::Status update_traces(const Context& context, std::string_view model, const
     if (!values.ok()) return values.status();
     changes[std::string(member.key())] = *std::move(values);
   }
-  return context.trace_settings->update(model, changes);
+  return context.tracer->update(model, changes);
 }
 
 absl::Status update_log(const http::Request& request) {
@@ -170,7 +170,7 @@ http::Response trace_setting(const Context& context, const http::Request& reques
       return error_response(status);
     }
   }
-  return ok(describe(context.trace_settings->get(model)));
+  return ok(describe(context.tracer->get(model)));
 }
 
 http::Response logging(const http::Request& request) {

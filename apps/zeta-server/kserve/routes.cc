@@ -26,7 +26,8 @@ http::Handler at_once(Answer answer) {
 
 void add_server_routes(RestrictedRoutes& routes, const std::shared_ptr<const Context>& context) {
   const auto ready = at_once([context](Request&) { return server_ready(*context); });
-  routes.add(Api::kMetadata, "GET", "/v2", at_once([](Request&) { return server_metadata(); }));
+  routes.add(Api::kMetadata, "GET", "/v2",
+             at_once([context](Request&) { return server_metadata(*context); }));
   routes.add(Api::kHealth, "GET", "/v2/health/live", at_once([](Request&) { return server_live(); }),
              http::WhenFull::kAnswer);
   routes.add(Api::kHealth, "GET", "/v2/health/ready", ready, http::WhenFull::kAnswer);
@@ -96,8 +97,9 @@ void add_model_routes(RestrictedRoutes& routes, const std::shared_ptr<const Cont
 }  // namespace
 
 void add_routes(http::Router& router, const std::shared_ptr<const Context>& context) {
-  RestrictedRoutes routes(router, context->http_access,
-                          [](const std::string& message) { return error_response(403, message); });
+  RestrictedRoutes routes(
+      router, context->http_access, [](const std::string& message) { return error_response(403, message); },
+      context->client_rate, [](const std::string& message) { return error_response(429, message); });
   add_server_routes(routes, context);
   add_repository_routes(routes, context);
   add_shared_memory_routes(routes, context);

@@ -14,9 +14,11 @@ using http::Response;
 using http::asio::awaitable;
 
 void add_routes(http::Router& router, const std::shared_ptr<const Context>& context) {
-  RestrictedRoutes routes(router, context->http_access, [](const std::string& message) {
-    return error_response(ApiError(403, message, "", ""));
-  });
+  const auto refuse_with = [](int status) {
+    return [status](const std::string& message) { return error_response(ApiError(status, message, "", "")); };
+  };
+  RestrictedRoutes routes(router, context->http_access, refuse_with(403), context->client_rate,
+                          refuse_with(429));
   routes.add(Api::kMetadata, "GET", "/v1/models",
              [context](Request&) -> awaitable<Response> { co_return list_models(*context); });
   routes.add(Api::kMetadata, "GET", "/v1/models/{model}", [context](Request& request) -> awaitable<Response> {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "src/base/concat.h"
+#include "src/serving/request_trace.h"
 #include "src/serving/scheduling/dynamic_batcher.h"
 #include "src/serving/scheduling/sequence_batcher.h"
 
@@ -28,6 +29,20 @@ std::unique_ptr<Batcher> batcher_of(const std::string& model, const SchedulingPo
 
 int64_t count_real(const std::vector<PendingRequest>& batch) {
   return std::ranges::count(batch, false, &PendingRequest::is_padding);
+}
+
+void note_phases(const std::vector<PendingRequest>& batch, SchedulerClock::time_point start,
+                 const BatchResult& result) {
+  const auto end = SchedulerClock::now();
+  for (const PendingRequest& pending : batch) {
+    if (pending.is_padding || pending.request->trace == nullptr) continue;
+    RequestTrace& trace = *pending.request->trace;
+    trace.note("QUEUE_START", pending.arrival);
+    trace.note("COMPUTE_START", start);
+    trace.note("COMPUTE_INPUT_END", result.inputs_ready);
+    trace.note("COMPUTE_OUTPUT_START", result.computed);
+    trace.note("COMPUTE_END", end);
+  }
 }
 
 // One piece repeated, as if so many requests had sent it.
@@ -269,6 +284,7 @@ absl::StatusOr<std::vector<InferResponse>> ScheduledModel::compute(Instance& ins
   }
   const auto padding = static_cast<int64_t>(work.batch.size() - queued.size());
   statistics_->execution(batch.size - padding, queued, phases);
+  note_phases(work.batch, start, *result);
   return responses;
 } catch (const std::bad_alloc&) {
   return absl::InternalError(concat("model '", metadata().name, "' ran out of memory"));
