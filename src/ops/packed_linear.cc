@@ -193,8 +193,6 @@ Precision precision_of(PackedFormat format) {
   return Precision::kFp8;
 }
 
-namespace {
-
 template <c10::DeviceType kDevice, c10::DispatchKey kKey>
 Tensor forward_autocast(const Tensor& x, const Tensor& packed, const Tensor& scale,
                         const OptionalTensor& bias, std::string_view format, c10::SymInt out_features) {
