@@ -77,6 +77,11 @@ struct InferRequest {
   std::shared_ptr<RequestTrace> trace{};  // null: nobody follows it; the server's business, not a backend's
 };
 
+// How long the parts of an execution took.
+struct RequestPhases {
+  std::chrono::nanoseconds queue{0}, compute_input{0}, compute_infer{0}, compute_output{0};
+};
+
 // One of the responses to a request. After the one with `final` set, or with a status that is not OK, none
 // follows.
 struct InferResponse {
@@ -84,6 +89,7 @@ struct InferResponse {
   std::vector<Tensor> outputs;
   Parameters parameters;
   bool final = true;
+  RequestPhases phases = {};  // of a final response: what the model's account says; the server sets them
 };
 
 // Where the responses to one request go. Calls come one after another, from any thread; they must return
@@ -186,6 +192,8 @@ struct BatchResult {
   std::vector<Tensor> outputs;
   std::chrono::steady_clock::time_point inputs_ready;  // when the inputs were where they are computed on
   std::chrono::steady_clock::time_point computed;      // when the computation had ended
+  // Of an iterative sequence, by request: run it again, with what it leaves as its state. Empty: none.
+  std::vector<bool> again = {};
 };
 
 // Computes one batch at a time. All calls, from construction on, come from one thread.

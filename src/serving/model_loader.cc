@@ -6,6 +6,8 @@
 
 #include "src/base/concat.h"
 #include "src/serving/backend_library.h"
+#include "src/serving/ensemble/check_members.h"
+#include "src/serving/ensemble/ensemble_model.h"
 #include "src/serving/model_config/check.h"
 #include "src/serving/model_config/complete.h"
 #include "src/serving/model_config/model_files.h"
@@ -27,10 +29,21 @@ absl::Status read_label_files(const ModelDescription& description, ModelMetadata
   return absl::OkStatus();
 }
 
+// As in Triton, a model may ask for what then has no effect; whoever runs the server is told.
+bool keeps_responses(const inference::ModelConfig& config, bool has_cache, std::string& notice) {
+  if (!config.response_cache().enable()) return false;
+  if (has_cache && !config.has_sequence_batching()) return true;
+  notice += concat(notice.empty() ? "" : "; ", "response_cache has no effect ",
+                   has_cache ? "on a model with sequence_batching" : "without --cache-config");
+  return false;
+}
+
 }  // namespace
 
-ModelLoader::ModelLoader(std::string backend_directory, BackendSettings settings)
-    : backend_directory_(std::move(backend_directory)), settings_(std::move(settings)) {}
+ModelLoader::ModelLoader(std::string backend_directory, BackendSettings settings, Shared shared)
+    : backend_directory_(std::move(backend_directory)),
+      settings_(std::move(settings)),
+      shared_(std::move(shared)) {}
 
 absl::StatusOr<LoadedModel> ModelLoader::load(const ModelDescription& description, int64_t version) {
   try {
@@ -51,18 +64,36 @@ absl::StatusOr<LoadedModel> ModelLoader::load_complete(const ModelDescription& d
   const ModelMetadata& own = loaded->model->metadata();
   auto config = std::make_shared<inference::ModelConfig>(description.config);
   absl::Status status = complete_model_config(own, *config);
+  if (config->has_ensemble_scheduling() && config->has_model_transaction_policy()) {
+    config->mutable_model_transaction_policy()->set_decoupled(own.decoupled);  // as its members are
+  }
+  if (status.ok()) status = check_response_cache(*config);
   if (status.ok()) status = check_tensors(*config);
   if (!status.ok()) return status;
   ModelMetadata metadata = client_metadata(*config, std::to_string(version));
   metadata.notice = own.notice;
+  const bool keeps = keeps_responses(*config, shared_.cache != nullptr, metadata.notice);
   if (status = read_label_files(description, metadata); !status.ok()) return status;
   auto model = std::make_shared<ServedModel>(std::move(metadata), std::move(loaded->model), elapsed.count(),
-                                             std::move(loaded->statistics));
-  return LoadedModel{std::move(model), std::move(config)};
+                                             std::move(loaded->statistics), keeps ? shared_.cache : nullptr);
+  return LoadedModel{std::move(model), std::move(config), loaded->scheduled};
+}
+
+absl::StatusOr<LoadedModel> ModelLoader::change_instances(const LoadedModel& loaded,
+                                                          const ModelDescription& description) const {
+  const auto policy = scheduling_policy(description.config, description.folder);
+  if (!policy.ok()) return policy.status();
+  if (absl::Status status = check_policy(description.name, *policy); !status.ok()) return status;
+  absl::Status status = loaded.scheduled->set_instances(policy->instance_groups);
+  if (!status.ok()) return status;
+  auto config = std::make_shared<inference::ModelConfig>(*loaded.config);
+  *config->mutable_instance_group() = description.config.instance_group();
+  return LoadedModel{loaded.model, std::move(config), loaded.scheduled};
 }
 
 absl::StatusOr<ModelLoader::Scheduled> ModelLoader::load_one(const ModelDescription& description,
                                                              int64_t version) {
+  if (description.config.has_ensemble_scheduling()) return load_ensemble(description, version);
   const auto maker = backend(description.config.backend());
   if (!maker.ok()) return maker.status();
   auto policy = scheduling_policy(description.config, description.folder);
@@ -72,14 +103,28 @@ absl::StatusOr<ModelLoader::Scheduled> ModelLoader::load_one(const ModelDescript
   if (!executable.ok()) return executable.status();
   if (*executable != nullptr) {
     auto statistics = std::make_shared<Statistics>(/*is_scheduled=*/true);
-    auto scheduled = ScheduledModel::create(*std::move(executable), *std::move(policy), statistics);
+    auto scheduled =
+        ScheduledModel::create(*std::move(executable), *std::move(policy), statistics, shared_.limiter);
     if (!scheduled.ok()) return scheduled.status();
-    return Scheduled{*std::move(scheduled), std::move(statistics)};
+    ScheduledModel* const model = scheduled->get();
+    return Scheduled{*std::move(scheduled), model, std::move(statistics)};
   }
   if (absl::Status status = check_self_scheduled(description.config); !status.ok()) return status;
   auto model = (*maker)->load(from);
   if (!model.ok()) return model.status();
-  return Scheduled{*std::move(model), nullptr};
+  return Scheduled{*std::move(model), nullptr, nullptr};
+}
+
+absl::StatusOr<ModelLoader::Scheduled> ModelLoader::load_ensemble(const ModelDescription& description,
+                                                                  int64_t version) const {
+  const auto decoupled = check_ensemble_members(description.config, *shared_.members);
+  if (!decoupled.ok()) return decoupled.status();
+  ModelMetadata metadata = client_metadata(description.config, std::to_string(version));
+  metadata.decoupled = *decoupled;
+  auto statistics = std::make_shared<Statistics>(/*is_scheduled=*/true);
+  auto model = std::make_unique<EnsembleModel>(ensemble_plan(description.config), std::move(metadata),
+                                               shared_.members, statistics);
+  return Scheduled{std::move(model), nullptr, std::move(statistics)};
 }
 
 ModelSource ModelLoader::source(const ModelDescription& description, int64_t version) const {

@@ -53,6 +53,18 @@ void add_failures(Families& families, const Labels& labels, const StatisticsSnap
   }
 }
 
+void add_cache(Families& families, const Labels& labels, const StatisticsSnapshot& statistics) {
+  const auto counter = [&](const char* name, const char* help, uint64_t value) {
+    families.add(name, help, MetricType::Counter, labels, static_cast<double>(value));
+  };
+  counter("nv_cache_num_hits_per_model", "Number of cache hits per model", statistics.cache_hit.count);
+  counter("nv_cache_num_misses_per_model", "Number of cache misses per model", statistics.cache_miss.count);
+  counter("nv_cache_hit_duration_per_model", "Total cache hit duration per model, in microseconds",
+          statistics.cache_hit.ns / 1000);
+  counter("nv_cache_miss_duration_per_model", "Total cache miss duration per model, in microseconds",
+          statistics.cache_miss.ns / 1000);
+}
+
 void add_statistics(Families& families, const Labels& labels, const StatisticsSnapshot& statistics) {
   const auto counter = [&](const char* name, const char* help, double value) {
     families.add(name, help, MetricType::Counter, labels, value);
@@ -105,6 +117,7 @@ std::vector<MetricFamily> ModelMetrics::Collect() const {
     Labels labels{{"model", model->metadata().name}, {"version", model->metadata().version}};
     for (const auto& [name, value] : model->metadata().metric_tags) labels.push_back({name, value});
     add_statistics(families, labels, model->statistics());
+    if (model->is_cached()) add_cache(families, labels, model->statistics());
     families.add("nv_model_load_duration_secs", "Time the model took to load in seconds", MetricType::Gauge,
                  labels, model->load_seconds());
     for (const MetricSample& sample : model->metrics()) {

@@ -25,7 +25,15 @@ const std::string& place_of(const ModelDescription& description) {
 }  // namespace
 
 ModelRegistry::ModelRegistry(std::string backend_directory, BackendSettings settings, RegistryOptions options)
-    : options_(std::move(options)), loader_(std::move(backend_directory), std::move(settings)) {}
+    : options_(std::move(options)),
+      members_(std::make_shared<RegistryMembers>(*this)),
+      loader_(std::move(backend_directory), std::move(settings),
+              {members_, options_.response_cache, options_.rate_limiter}) {}
+
+ModelRegistry::~ModelRegistry() {
+  members_->close();
+  unload_all();
+}
 
 absl::Status ModelRegistry::add(ModelDescription description) {
   MutexLock lock(mutex_);
@@ -45,6 +53,7 @@ absl::Status ModelRegistry::add(ModelDescription description) {
   if (description.versions.empty()) entry->second.versions[1];
   for (const auto& [version, folder] : description.versions) entry->second.versions[version];
   entry->second.origin = description.folder;
+  entry->second.by_request = true;
   entry->second.description = std::move(description);
   return absl::OkStatus();
 }
@@ -130,9 +139,12 @@ std::vector<ModelStatus> ModelRegistry::index() const {
   for (const auto& [name, entry] : entries_) {
     if (!entry.versions.empty()) unknown.erase(name);
     for (const auto& [number, version] : entry.versions) {
-      ModelStatus status{name, std::to_string(number), entry.description.config.backend(), version.state,
+      const auto& config = entry.description.config;
+      ModelStatus status{name, std::to_string(number),
+                         config.backend().empty() ? config.platform() : config.backend(), version.state,
                          version.reason};
-      const bool left = version.state == ModelState::kUnloading && version.leaving.expired();
+      // The releaser may hold it a moment longer than the last request.
+      const bool left = version.state == ModelState::kUnloading && version.leaving.use_count() <= 1;
       if (left) status.state = ModelState::kUnavailable;
       if (version.state == ModelState::kUnloading) status.reason = left ? "unloaded" : "";
       statuses.push_back(std::move(status));
@@ -169,9 +181,11 @@ bool ModelRegistry::ready() const {
   MutexLock lock(mutex_);
   if (closed_ || !started_) return false;
   return !options_.strict_readiness || std::ranges::all_of(entries_, [](const auto& named) {
-    return !named.second.wanted || std::ranges::all_of(named.second.versions, [](const auto& numbered) {
-      return numbered.second.state == ModelState::kReady || numbered.second.state == ModelState::kUnloading;
-    });
+    return !named.second.wanted || named.second.waits_for_members ||
+           std::ranges::all_of(named.second.versions, [](const auto& numbered) {
+             return numbered.second.state == ModelState::kReady ||
+                    numbered.second.state == ModelState::kUnloading;
+           });
   });
 }
 
@@ -181,10 +195,14 @@ void ModelRegistry::close() {
 }
 
 void ModelRegistry::unload_all() {
+  Retired retired(releaser_);
   Entries dropped;  // destroyed without the lock
   MutexLock lock(mutex_);
   ended_ = true;
   dropped.swap(entries_);
+  for (auto& [name, entry] : dropped) {
+    for (auto& [number, version] : entry.versions) retired.add(std::exchange(version.loaded, {}));
+  }
 }
 
 }  // namespace zeta::serving

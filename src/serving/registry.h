@@ -3,16 +3,20 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "src/base/mutex.h"
 #include "src/serving/model_loader.h"
+#include "src/serving/model_releaser.h"
 #include "src/serving/model_state.h"
+#include "src/serving/registry_members.h"
 #include "src/serving/remote_repository.h"
 #include "src/serving/repository.h"
 #include "src/serving/served_model.h"
@@ -27,6 +31,8 @@ struct RegistryOptions {
   ModelControl control = ModelControl::kNone;
   std::vector<std::string> repositories;                     // where load and poll look for models
   std::vector<std::shared_ptr<RemoteRepository>> remotes{};  // likewise
+  std::shared_ptr<ResponseCache> response_cache{};           // null: none
+  std::shared_ptr<RateLimiter> rate_limiter{};               // null: none
   bool strict_readiness = true;  // ready only while every model that is wanted is READY
 };
 
@@ -37,6 +43,7 @@ class ModelRegistry {
   using BackendSettings = ModelLoader::BackendSettings;
 
   ModelRegistry(std::string backend_directory, BackendSettings settings, RegistryOptions options = {});
+  ~ModelRegistry();  // waits for models that were unloaded and are still in use
 
   // A model to be loaded at the start. AlreadyExists when there is one of that name, naming both folders.
   absl::Status add(ModelDescription description) ZETA_EXCLUDES(mutex_);
@@ -48,8 +55,8 @@ class ModelRegistry {
   // configuration are no model, InvalidArgument when it cannot be loaded; all in Triton's words, with the
   // reason.
   absl::Status load(std::string_view name, const LoadOverrides& overrides) ZETA_EXCLUDES(mutex_);
-  // OK for a model that is not there. Of ensembles `unload_dependents` unloads the parts too; this server has
-  // none.
+  // OK for a model that is not there. Of an ensemble `unload_dependents` unloads too what was loaded for it
+  // alone. Ensembles that the model is part of become UNAVAILABLE until it is loaded again.
   absl::Status unload(std::string_view name, bool unload_dependents) ZETA_EXCLUDES(mutex_);
   // Loads what is new or has changed in the repositories and unloads what has gone from them; blocks.
   void poll() ZETA_EXCLUDES(mutex_);
@@ -96,9 +103,24 @@ class ModelRegistry {
     std::map<int64_t, Version> versions;
     bool wanted = true;         // not unloaded
     bool in_repository = true;  // else named on the command line
+    bool by_request = false;    // else for an ensemble
+    bool waits_for_members = false;
   };
   using Entries = std::map<std::string, Entry, std::less<>>;
-  using Retired = std::vector<LoadedModel>;  // destroyed without the lock: models may take long
+  // Given up without the lock: models may take long to be destroyed.
+  class Retired {
+   public:
+    explicit Retired(ModelReleaser& releaser) : releaser_(releaser) {}
+    ~Retired() { releaser_.release(std::move(models_)); }
+    Retired(const Retired&) = delete;
+    Retired& operator=(const Retired&) = delete;
+    void add(LoadedModel model) { models_.push_back(std::move(model.model)); }
+    bool empty() const { return models_.empty(); }
+
+   private:
+    ModelReleaser& releaser_;
+    std::vector<std::shared_ptr<ServedModel>> models_;
+  };
   using Results = std::map<int64_t, absl::StatusOr<LoadedModel>>;
   class Turn;
 
@@ -123,8 +145,29 @@ class ModelRegistry {
   void retire_all(std::string_view name) ZETA_EXCLUDES(mutex_);
   void poll_model(const std::string& name) ZETA_EXCLUDES(mutex_);
 
+  // Whether `description` differs from what is loaded in the number or place of instances alone; applies
+  // that in place.
+  bool change_instances(const ModelDescription& description) ZETA_EXCLUDES(mutex_);
+  absl::Status load_one(const ModelDescription& description) ZETA_EXCLUDES(mutex_);
+  void note_request(std::string_view name) ZETA_EXCLUDES(mutex_);
+  absl::Status refuse(const ModelDescription& description, const absl::Status& status) ZETA_EXCLUDES(mutex_);
+  std::optional<ModelDescription> describe_member(const std::string& name) const ZETA_EXCLUDES(mutex_);
+  bool needs_loading(const std::string& name) const ZETA_EXCLUDES(mutex_);
+  // Loads what `ensemble` is made of and is not loaded. `path`: the ensembles above it.
+  absl::Status load_members(const ModelDescription& ensemble, std::vector<std::string>& path)
+      ZETA_EXCLUDES(mutex_);
+  absl::Status check_loaded(const ModelDescription& ensemble) const ZETA_EXCLUDES(mutex_);
+  absl::Status load_ensemble(const ModelDescription& ensemble) ZETA_EXCLUDES(mutex_);
+  // Looks anew at the ensembles that `member` is part of, but not at those of `except`.
+  void renew_ensembles_of(const std::string& member, const std::vector<std::string>& except = {})
+      ZETA_EXCLUDES(mutex_);
+  void renew(const std::string& name) ZETA_EXCLUDES(mutex_);
+  void unload_members(const ModelDescription& ensemble) ZETA_EXCLUDES(mutex_);
+
   const RegistryOptions options_;
+  const std::shared_ptr<RegistryMembers> members_;
   ModelLoader loader_;  // outlives the models, which its backends made
+  ModelReleaser releaser_;
 
   mutable Mutex mutex_;
   CondVar turn_ended_;

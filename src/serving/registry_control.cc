@@ -1,4 +1,6 @@
 // How models come and go.
+#include <google/protobuf/util/message_differencer.h>
+
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
@@ -9,6 +11,7 @@
 #include "src/base/concat.h"
 #include "src/base/log.h"
 #include "src/serving/registry.h"
+#include "src/serving/registry_turn.h"
 
 namespace zeta::serving {
 namespace {
@@ -22,11 +25,11 @@ absl::Status poll_failed(std::string_view name, std::string_view reason) {
                                     reason.empty() ? "" : ": ", reason));
 }
 
-void report(const ServedModel& model, const std::string& backend) {
+void report(const ServedModel& model, const inference::ModelConfig& config) {
   const ModelMetadata& metadata = model.metadata();
   log::info("model loaded", {{"model", metadata.name},
                              {"version", metadata.version},
-                             {"backend", backend},
+                             {"backend", config.backend().empty() ? config.platform() : config.backend()},
                              {"seconds", model.load_seconds()}});
   if (metadata.notice.empty()) return;
   log::warning("model has a notice", {{"model", metadata.name}, {"notice", metadata.notice}});
@@ -34,28 +37,9 @@ void report(const ServedModel& model, const std::string& backend) {
 
 }  // namespace
 
-// The right to change one model, for which others wait.
-class ModelRegistry::Turn {
- public:
-  Turn(ModelRegistry& registry, std::string_view name) : registry_(registry), name_(name) {
-    MutexLock lock(registry_.mutex_);
-    while (!registry_.changing_.insert(name_).second) registry_.turn_ended_.wait(registry_.mutex_);
-  }
-  ~Turn() {
-    MutexLock lock(registry_.mutex_);
-    registry_.changing_.erase(name_);
-    registry_.turn_ended_.notify_all();
-  }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
- private:
-  ModelRegistry& registry_;
-  const std::string name_;
-};
-
 void ModelRegistry::load_all(size_t threads) {
   std::vector<ModelDescription> models;
+  std::vector<std::string> ensembles;  // after all else
   {
     MutexLock lock(mutex_);
     for (const auto& [name, entry] : entries_) models.push_back(entry.description);
@@ -65,9 +49,14 @@ void ModelRegistry::load_all(size_t threads) {
     for (size_t i = next++; i < models.size(); i = next++) {
       const Turn turn(*this, models[i].name);
       const bool fetched = models[i].remote == nullptr || !models[i].folder.empty();
-      // Told by its state and in the log.
-      const absl::Status ignored =
-          apply(fetched ? models[i] : describe_remote_model(models[i].name, models[i].remote));
+      if (!fetched) models[i] = describe_remote_model(models[i].name, models[i].remote);
+      if (models[i].config.has_ensemble_scheduling()) {
+        MutexLock lock(mutex_);
+        entries_[models[i].name].description = models[i];
+        ensembles.push_back(models[i].name);
+      } else {
+        const absl::Status ignored = apply(models[i]);  // told by its state and in the log
+      }
     }
   };
   {
@@ -75,26 +64,99 @@ void ModelRegistry::load_all(size_t threads) {
     for (size_t i = 1; i < std::min(threads, models.size()); ++i) helpers.emplace_back(work);
     work();
   }
+  for (const std::string& name : ensembles) {
+    const auto ensemble =
+        needs_loading(name) ? describe_member(name) : std::nullopt;  // else loaded for another
+    const absl::Status ignored = ensemble ? load_ensemble(*ensemble) : absl::OkStatus();
+  }
   MutexLock lock(mutex_);
   started_ = true;
 }
 
 absl::Status ModelRegistry::load(std::string_view name, const LoadOverrides& overrides) {
   if (options_.control != ModelControl::kExplicit) return refuse_control();
-  const Turn turn(*this, name);
   const Place place = locate(std::string(name));
   if (place.empty() && overrides.files.empty()) return poll_failed(name, "");
   ModelDescription description = describe(std::string(name), place, overrides);
   if (!description.status.ok()) return poll_failed(name, std::string(description.status.message()));
   if (!overrides.empty()) description.fingerprint.clear();  // its files will be news again
-  if (is_loaded(description)) return absl::OkStatus();
-  return apply(std::move(description));
+  if (is_loaded(description)) {
+    note_request(name);
+    return absl::OkStatus();
+  }
+  const absl::Status status = load_one(description);
+  note_request(name);
+  renew_ensembles_of(description.name);
+  return status;
 }
 
-absl::Status ModelRegistry::unload(std::string_view name, bool /*unload_dependents*/) {
+absl::Status ModelRegistry::load_one(const ModelDescription& description) {
+  if (description.config.has_ensemble_scheduling()) return load_ensemble(description);
+  const Turn turn(*this, description.name);
+  if (is_loaded(description) || change_instances(description)) return absl::OkStatus();
+  return apply(description);
+}
+
+bool ModelRegistry::change_instances(const ModelDescription& description) {
+  const auto shape_of = [](inference::ModelConfig config) {
+    config.clear_instance_group();
+    return config;
+  };
+  std::map<int64_t, LoadedModel> loaded;
+  {
+    MutexLock lock(mutex_);
+    const auto entry = entries_.find(description.name);
+    if (entry == entries_.end() || !description.status.ok() || description.content.empty()) return false;
+    const ModelDescription& before = entry->second.description;
+    using google::protobuf::util::MessageDifferencer;
+    const bool same = before.content == description.content && before.versions == description.versions &&
+                      !description.config.has_sequence_batching() &&
+                      MessageDifferencer::Equals(shape_of(before.config), shape_of(description.config)) &&
+                      !MessageDifferencer::Equals(before.config, description.config);
+    if (!same) return false;
+    for (const auto& [number, version] : entry->second.versions) {
+      if (version.state == ModelState::kReady) loaded[number] = version.loaded;
+    }
+    const bool all = std::ranges::all_of(description.versions, [&](const auto& numbered) {
+      const auto found = loaded.find(numbered.first);
+      return found != loaded.end() && found->second.scheduled != nullptr;
+    });
+    if (!all || loaded.size() != description.versions.size()) return false;
+  }
+  for (auto& [number, model] : loaded) {
+    auto changed = loader_.change_instances(model, description);
+    if (!changed.ok()) return false;  // loading it anew says why, and keeps what is there
+    model = *std::move(changed);
+  }
+  MutexLock lock(mutex_);
+  const auto entry = entries_.find(description.name);
+  if (ended_ || entry == entries_.end()) return true;
+  for (auto& [number, model] : loaded) entry->second.versions[number].loaded = std::move(model);
+  entry->second.description = description;
+  log::info("model instances changed", {{"model", description.name}});
+  return true;
+}
+
+// It stays when an ensemble goes that is made of it.
+void ModelRegistry::note_request(std::string_view name) {
+  MutexLock lock(mutex_);
+  const auto entry = entries_.find(name);
+  if (entry != entries_.end()) entry->second.by_request = true;
+}
+
+absl::Status ModelRegistry::unload(std::string_view name, bool unload_dependents) {
   if (options_.control != ModelControl::kExplicit) return refuse_control();
-  const Turn turn(*this, name);
-  retire_all(name);
+  ModelDescription unloaded;
+  {
+    const Turn turn(*this, name);
+    retire_all(name);
+    MutexLock lock(mutex_);
+    const auto entry = entries_.find(name);
+    if (entry == entries_.end()) return absl::OkStatus();
+    unloaded = entry->second.description;
+  }
+  renew_ensembles_of(unloaded.name);
+  if (unload_dependents) unload_members(unloaded);
   return absl::OkStatus();
 }
 
@@ -125,14 +187,16 @@ void ModelRegistry::poll() {
   }
   for (const std::string& name : known) {
     if (names.contains(name)) continue;
-    const Turn turn(*this, name);
-    retire_all(name);
+    {
+      const Turn turn(*this, name);
+      retire_all(name);
+    }
+    renew_ensembles_of(name);
   }
   for (const std::string& name : names) poll_model(name);
 }
 
 void ModelRegistry::poll_model(const std::string& name) {
-  const Turn turn(*this, name);
   const Place place = locate(name);
   if (place.empty()) return;
   const auto is_known = [&](const std::string& fingerprint) {
@@ -145,9 +209,10 @@ void ModelRegistry::poll_model(const std::string& name) {
     const auto fingerprint = place.remote->fingerprint(name);
     if (fingerprint.ok() && is_known(*fingerprint)) return;
   }
-  ModelDescription description = describe(name, place, {});
+  const ModelDescription description = describe(name, place, {});
   if (is_known(description.fingerprint)) return;
-  const absl::Status ignored = apply(std::move(description));  // told by its state and in the log
+  const absl::Status ignored = load_one(description);  // told by its state and in the log
+  renew_ensembles_of(name);
 }
 
 ModelDescription ModelRegistry::describe(const std::string& name, const Place& place,
@@ -230,18 +295,14 @@ absl::Status ModelRegistry::apply(ModelDescription description) {
         concat("at least one version must be available under the version policy of ", "model '",
                description.name, "'"));
   }
-  if (!status.ok()) {
-    fail(description, status);
-    return absl::InvalidArgumentError(
-        concat("load failed for model '", description.name, "': ", std::string(status.message()), "\n"));
-  }
+  if (!status.ok()) return refuse(description, status);
   announce(description);
   Results results;
   std::string failures;
   for (const auto& [number, folder] : description.versions) {
     const auto& result = results.emplace(number, loader_.load(description, number)).first->second;
     if (result.ok()) {
-      report(*result->model, description.config.backend());
+      report(*result->model, description.config);
       continue;
     }
     failures += concat("version ", number, " is at UNAVAILABLE state: ", reason_text(result.status()), ";");
@@ -249,7 +310,7 @@ absl::Status ModelRegistry::apply(ModelDescription description) {
                                           {"version", number},
                                           {"reason", std::string(result.status().message())}});
   }
-  Retired retired;
+  Retired retired(releaser_);
   {
     MutexLock lock(mutex_);
     if (ended_) return absl::UnavailableError("the server is shutting down");
@@ -269,7 +330,14 @@ absl::Status ModelRegistry::apply(ModelDescription description) {
       concat("load failed for model '", description.name, "': ", failures, "\n"));
 }
 
+absl::Status ModelRegistry::refuse(const ModelDescription& description, const absl::Status& status) {
+  fail(description, status);
+  return absl::InvalidArgumentError(
+      concat("load failed for model '", description.name, "': ", std::string(status.message()), "\n"));
+}
+
 void ModelRegistry::install(Entry& entry, const Results& results, bool keep_old, Retired& retired) {
+  entry.waits_for_members = false;
   if (!keep_old) {
     for (auto& [number, version] : entry.versions) {
       if (!results.contains(number) && version.state == ModelState::kReady) retire(version, retired);
@@ -295,7 +363,7 @@ void ModelRegistry::install(Entry& entry, const Results& results, bool keep_old,
 
 void ModelRegistry::retire(Version& version, Retired& retired) {
   version.leaving = version.loaded.model;
-  retired.push_back(std::exchange(version.loaded, {}));
+  retired.add(std::exchange(version.loaded, {}));
   version.state = ModelState::kUnloading;
 }
 
@@ -321,7 +389,7 @@ void ModelRegistry::fail(const ModelDescription& description, const absl::Status
 }
 
 void ModelRegistry::retire_all(std::string_view name) {
-  Retired retired;
+  Retired retired(releaser_);
   MutexLock lock(mutex_);
   const auto entry = entries_.find(name);
   if (entry == entries_.end()) return;

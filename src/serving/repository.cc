@@ -114,6 +114,20 @@ absl::Status fill_from_request(const LoadOverrides& overrides, ModelDescription&
   return fill(overrides, model);
 }
 
+// Without the lines of the configuration's file.
+std::string content_fingerprint(const std::string& fingerprint, const std::string& folder) {
+  std::string kept;
+  for (size_t begin = 0; begin < fingerprint.size();) {
+    const size_t end = std::min(fingerprint.find('\n', begin), fingerprint.size() - 1) + 1;
+    const std::string line = fingerprint.substr(begin, end - begin);
+    const bool is_config = line.starts_with(concat((fs::path(folder) / "config.pbtxt").string(), "\t")) ||
+                           line.starts_with(concat((fs::path(folder) / "model.conf").string(), "\t"));
+    if (!is_config) kept += line;
+    begin = end;
+  }
+  return kept;
+}
+
 std::string own_name(const std::string& folder) {
   const fs::path path = fs::path(folder).lexically_normal();
   return path.has_filename() ? path.filename() : path.parent_path().filename();
@@ -126,6 +140,7 @@ ModelDescription describe_model(std::string name, const std::string& folder, con
   model.name = name.empty() ? own_name(folder) : std::move(name);
   model.folder = folder;
   model.fingerprint = folder_fingerprint(folder);
+  if (overrides.files.empty()) model.content = content_fingerprint(model.fingerprint, folder);
   model.status = fill_from_request(overrides, model);
   model.config.set_name(model.name);
   return model;

@@ -33,6 +33,7 @@ struct ModelDescription {
   std::map<int64_t, std::string> versions;     // those that the version policy serves, and their folders
   absl::Status status;                         // why it cannot be loaded, if that is plain from its files
   std::string fingerprint;                     // changes when a file of the model does
+  std::string content;                         // the same of all files but the configuration
   std::shared_ptr<const void> keep;            // holds what `folder` needs to exist
   std::shared_ptr<RemoteRepository> remote{};  // where it is, and without a folder still to be fetched from
 };

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <ctime>
 #include <exception>
+#include <string>
 #include <utility>
 
 #include "src/base/concat.h"
@@ -25,22 +26,55 @@ class AccountedSink final : public ResponseSink {
     statistics_->request_arrived();
   }
 
+  // Sends what `cache` has for `key`; false when it has nothing, and will have the answer to come.
+  bool answer_from(std::shared_ptr<ResponseCache> cache, std::string key) {
+    const auto begin = Statistics::Clock::now();
+    auto hit = cache->find(key);
+    lookup_ = Statistics::Clock::now() - begin;
+    if (trace_ != nullptr) {
+      trace_->note("CACHE_HIT_LOOKUP_START", begin);
+      trace_->note("CACHE_HIT_LOOKUP_END", begin + lookup_);
+    }
+    if (!hit) {
+      cache_ = std::move(cache);
+      key_ = std::move(key);
+      return false;
+    }
+    ended_ = true;
+    statistics_->response_sent();
+    statistics_->cache_hit(start_, lookup_);
+    hit->phases = {};
+    from_cache_ = true;
+    if (trace_ != nullptr) trace(*hit);
+    sink_->send(*std::move(hit));
+    return true;
+  }
+
   void send(InferResponse response) override {
     if (!response.status.ok()) response.final = true;
     if (response.final ? ended_.exchange(true) : ended_.load()) return;
     statistics_->response_sent();
-    if (response.final) statistics_->request_ended(response.status, start_);
+    if (response.final) {
+      if (cache_ != nullptr && response.status.ok()) keep(response);
+      const auto elapsed = statistics_->request_ended(response.status, start_);
+      if (!statistics_->is_scheduled()) response.phases.compute_infer = elapsed;
+    }
     if (trace_ != nullptr) trace(response);
     sink_->send(std::move(response));
   }
 
  private:
+  void keep(const InferResponse& response) {
+    const auto begin = Statistics::Clock::now();
+    cache_->insert(std::move(key_), response);
+    statistics_->cache_miss(lookup_ + (Statistics::Clock::now() - begin));
+  }
   void trace(const InferResponse& response) {
     trace_->note_tensors("TENSOR_BACKEND_OUTPUT", response.outputs);
     trace_->note("INFER_RESPONSE_COMPLETE");
     if (!response.status.ok()) trace_->fail(response.status);
     if (!response.final) return;
-    if (!statistics_->is_scheduled()) note_whole();
+    if (!statistics_->is_scheduled() && !from_cache_) note_whole();
     trace_->note("REQUEST_END");
     trace_ = nullptr;  // a backend may keep its sink
   }
@@ -55,7 +89,16 @@ class AccountedSink final : public ResponseSink {
   std::shared_ptr<RequestTrace> trace_;  // null: nobody follows the request, or it has ended
   const Statistics::Clock::time_point start_;
   std::atomic<bool> ended_{false};
+  std::shared_ptr<ResponseCache> cache_;  // null: the answer is not kept
+  std::string key_;
+  bool from_cache_ = false;
+  std::chrono::nanoseconds lookup_{0};
 };
+
+std::string unique_name(const ModelMetadata& model) {
+  static std::atomic<uint64_t> loaded{0};
+  return concat(model.name, "/", model.version, "/", loaded++);
+}
 
 void fail(ResponseSink& sink, absl::Status status) {
   InferResponse response;
@@ -66,11 +109,13 @@ void fail(ResponseSink& sink, absl::Status status) {
 }  // namespace
 
 ServedModel::ServedModel(ModelMetadata metadata, std::unique_ptr<Model> model, double load_seconds,
-                         std::shared_ptr<Statistics> statistics)
+                         std::shared_ptr<Statistics> statistics, std::shared_ptr<ResponseCache> cache)
     : metadata_(std::move(metadata)),
       load_seconds_(load_seconds),
       loaded_at_(std::time(nullptr)),
       statistics_(statistics ? std::move(statistics) : std::make_shared<Statistics>()),
+      cache_(std::move(cache)),
+      cache_name_(unique_name(metadata_)),
       model_(std::move(model)) {}
 
 void ServedModel::infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink) {
@@ -83,6 +128,7 @@ void ServedModel::infer(std::shared_ptr<const InferRequest> request, std::shared
   if (absl::Status status = check_request(metadata_, *request); !status.ok()) {
     return fail(*accounted, std::move(status));
   }
+  if (cache_ != nullptr && accounted->answer_from(cache_, cache_key(cache_name_, *request))) return;
   try {
     model_->infer(std::move(request), accounted);
   } catch (const std::exception& error) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "src/serving/backend.h"
+#include "src/serving/response_cache.h"
 #include "src/serving/statistics.h"
 
 namespace zeta::serving {
@@ -15,9 +16,11 @@ namespace zeta::serving {
 // destroyed by its own thread.
 class ServedModel {
  public:
-  // `statistics` are those that the model's scheduler reports to; null: it has none.
+  // `statistics` are those that the model's scheduler reports to; null: it has none. `cache` answers what was
+  // asked before; null: none. REQUIRES: not for a decoupled model.
   ServedModel(ModelMetadata metadata, std::unique_ptr<Model> model, double load_seconds,
-              std::shared_ptr<Statistics> statistics = nullptr);
+              std::shared_ptr<Statistics> statistics = nullptr,
+              std::shared_ptr<ResponseCache> cache = nullptr);
 
   const ModelMetadata& metadata() const { return metadata_; }
   double load_seconds() const { return load_seconds_; }
@@ -28,6 +31,7 @@ class ServedModel {
   void infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink);
 
   StatisticsSnapshot statistics() const { return statistics_->snapshot(); }
+  bool is_cached() const { return cache_ != nullptr; }
   std::vector<MetricSample> metrics() const { return model_->metrics(); }
 
  private:
@@ -35,6 +39,8 @@ class ServedModel {
   const double load_seconds_;
   const int64_t loaded_at_;
   const std::shared_ptr<Statistics> statistics_;
+  const std::shared_ptr<ResponseCache> cache_;
+  const std::string cache_name_;  // a loaded model's own: nobody gets what another of its name has said
   const std::unique_ptr<Model> model_;
 };
 

@@ -37,17 +37,17 @@ void Statistics::request_arrived() {
   ++totals_.in_flight;
 }
 
-void Statistics::request_ended(const absl::Status& status, Clock::time_point start) {
+std::chrono::nanoseconds Statistics::request_ended(const absl::Status& status, Clock::time_point start) {
   const auto elapsed = Clock::now() - start;
   MutexLock lock(mutex_);
   --totals_.in_flight;
   if (!status.ok()) {
     totals_.fail.add(elapsed);
     ++failures_of(totals_, status.code());
-    return;
+    return elapsed;
   }
   totals_.success.add(elapsed);
-  if (is_scheduled_) return;
+  if (is_scheduled_) return elapsed;
   ++totals_.inference_count;
   ++totals_.execution_count;
   totals_.last_inference_ms = milliseconds_since_1970();
@@ -55,6 +55,21 @@ void Statistics::request_ended(const absl::Status& status, Clock::time_point sta
   for (DurationTotal* none : {&totals_.queue, &totals_.compute_input, &totals_.compute_output})
     none->add(std::chrono::nanoseconds(0));
   totals_.compute_infer.add(elapsed);
+  return elapsed;
+}
+
+void Statistics::cache_hit(Clock::time_point start, std::chrono::nanoseconds lookup) {
+  const auto elapsed = Clock::now() - start;
+  MutexLock lock(mutex_);
+  --totals_.in_flight;
+  totals_.success.add(elapsed);
+  totals_.queue.add(std::chrono::nanoseconds(0));
+  totals_.cache_hit.add(lookup);
+}
+
+void Statistics::cache_miss(std::chrono::nanoseconds lookup_and_insertion) {
+  MutexLock lock(mutex_);
+  totals_.cache_miss.add(lookup_and_insertion);
 }
 
 void Statistics::execution(int64_t size, const std::vector<std::chrono::nanoseconds>& queued,

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "src/base/mutex.h"
+#include "src/serving/backend.h"
 
 namespace zeta::serving {
 
@@ -30,11 +31,6 @@ struct BatchTotals {
   DurationTotal compute_input, compute_infer, compute_output;
 };
 
-// Phases of one request in a scheduled model.
-struct RequestPhases {
-  std::chrono::nanoseconds queue{0}, compute_input{0}, compute_infer{0}, compute_output{0};
-};
-
 // One reading, under the names of Triton's statistics extension. A request counts the whole time of each
 // batch it was in, so totals exceed what the clock shows.
 struct StatisticsSnapshot {
@@ -42,6 +38,8 @@ struct StatisticsSnapshot {
   uint64_t inference_count = 0;    // items: a batch of 8 counts 8
   uint64_t execution_count = 0;    // batches
   DurationTotal success, fail, queue, compute_input, compute_infer, compute_output;
+  DurationTotal cache_hit;   // successes that were not computed; the time to find the answer
+  DurationTotal cache_miss;  // the time to look for the answer and to keep the computed one
   std::map<int64_t, BatchTotals> batches;
   // Failures, by Triton's reasons.
   uint64_t rejected = 0;  // never began: the queue was full or time was up
@@ -63,8 +61,15 @@ class Statistics {
 
   void request_arrived() ZETA_EXCLUDES(mutex_);
   void response_sent() { responses_.fetch_add(1, std::memory_order_relaxed); }
-  // The end of a request that arrived at `start`.
-  void request_ended(const absl::Status& status, Clock::time_point start) ZETA_EXCLUDES(mutex_);
+  bool is_scheduled() const { return is_scheduled_; }
+  // The end of a request that arrived at `start`; how long it took.
+  std::chrono::nanoseconds request_ended(const absl::Status& status, Clock::time_point start)
+      ZETA_EXCLUDES(mutex_);
+
+  // The end of a request that arrived at `start` and had its answer from the cache after `lookup`.
+  void cache_hit(Clock::time_point start, std::chrono::nanoseconds lookup) ZETA_EXCLUDES(mutex_);
+  // Beside request_ended.
+  void cache_miss(std::chrono::nanoseconds lookup_and_insertion) ZETA_EXCLUDES(mutex_);
 
   void pending_changed(int64_t by) { pending_.fetch_add(by, std::memory_order_relaxed); }
   // A batch of `size` items was executed for requests that had waited for `queued` each.

@@ -122,7 +122,7 @@ class InferenceService final : public CallbackService {
     if (absl::Status status = check_access(call_.access, Api::kModelRepository, context); !status.ok()) {
       call->end(status);
     } else {
-      call_.server->control_threads->run([ending = call->ending(), work] { ending->end(work()); });
+      call_.server->control_threads->run([ending = call->ending(), work] { ending->end(status_of(work)); });
     }
     return call;
   }

@@ -23,7 +23,6 @@ void describe(const serving::DurationTotal& total, inference::StatisticDuration&
   described.set_ns(total.ns);
 }
 
-// Of the response cache there is nothing to tell: there is none.
 void describe(const serving::StatisticsSnapshot& figures, inference::InferStatistics& described) {
   describe(figures.success, *described.mutable_success());
   describe(figures.fail, *described.mutable_fail());
@@ -31,8 +30,8 @@ void describe(const serving::StatisticsSnapshot& figures, inference::InferStatis
   describe(figures.compute_input, *described.mutable_compute_input());
   describe(figures.compute_infer, *described.mutable_compute_infer());
   describe(figures.compute_output, *described.mutable_compute_output());
-  described.mutable_cache_hit();
-  described.mutable_cache_miss();
+  describe(figures.cache_hit, *described.mutable_cache_hit());
+  describe(figures.cache_miss, *described.mutable_cache_miss());
 }
 
 void describe(const serving::ServedModel& model, inference::ModelStatistics& described) {

@@ -52,8 +52,10 @@ bool names_repository(const http::Request& request) {
 awaitable<absl::Status> elsewhere(std::shared_ptr<const Context> context, http::Connection& connection,
                                   std::function<absl::Status(serving::ModelRegistry&)> work) {
   auto mailbox = std::make_shared<http::Mailbox<absl::Status>>(connection.executor());
-  context->control_threads->run(
-      [registry = context->registry, mailbox, work = std::move(work)] { mailbox->put(work(*registry)); });
+  context->control_threads->run([registry = context->registry, mailbox, work = std::move(work)] {
+    const auto change = [&] { return work(*registry); };
+    mailbox->put(status_of(change));
+  });
   const auto results = co_await mailbox->take();
   co_return results.front();
 }

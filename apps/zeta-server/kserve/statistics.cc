@@ -27,7 +27,6 @@ json::array describe(const std::map<int64_t, serving::BatchTotals>& batches) {
   return list;
 }
 
-// Of the response cache there is nothing to tell: there is none.
 json::object describe(const serving::ServedModel& model) {
   const serving::StatisticsSnapshot figures = model.statistics();
   return {{"name", model.metadata().name},
@@ -41,8 +40,8 @@ json::object describe(const serving::ServedModel& model) {
                                            {"compute_input", describe(figures.compute_input)},
                                            {"compute_infer", describe(figures.compute_infer)},
                                            {"compute_output", describe(figures.compute_output)},
-                                           {"cache_hit", describe(serving::DurationTotal{})},
-                                           {"cache_miss", describe(serving::DurationTotal{})}}},
+                                           {"cache_hit", describe(figures.cache_hit)},
+                                           {"cache_miss", describe(figures.cache_miss)}}},
           {"response_stats", json::object()},
           {"batch_stats", describe(figures.batches)},
           {"memory_usage", json::array()}};

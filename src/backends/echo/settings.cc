@@ -17,8 +17,9 @@ namespace json = boost::json;
 Settings::Kind parse_kind(std::string_view kind) {
   if (kind == "identity") return Settings::Kind::kIdentity;
   if (kind == "repeat") return Settings::Kind::kRepeat;
+  if (kind == "count") return Settings::Kind::kCount;
   if (kind == "text") return Settings::Kind::kText;
-  throw std::invalid_argument(concat("expected identity, repeat or text, got '", kind, "'"));
+  throw std::invalid_argument(concat("expected identity, repeat, count or text, got '", kind, "'"));
 }
 
 serving::DataType parse_type(std::string_view name) {

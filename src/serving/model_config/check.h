@@ -11,6 +11,9 @@ namespace zeta::serving {
 //
 // All but the tensors.
 absl::Status check_scheduling(const inference::ModelConfig& config);
+// That no decoupled model asks for the response cache; part of the former, but a model may turn out so when
+// it is loaded.
+absl::Status check_response_cache(const inference::ModelConfig& config);
 // Inputs and outputs, once what the file left out is filled in, and what refers to them.
 absl::Status check_tensors(const inference::ModelConfig& config);
 

@@ -4,6 +4,7 @@
 
 #include "src/base/concat.h"
 #include "src/serving/model_config/check.h"
+#include "src/serving/model_config/check_ensemble.h"
 #include "src/serving/model_config/check_sequence.h"
 #include "src/serving/model_config/model_files.h"
 
@@ -67,34 +68,6 @@ absl::Status check_instance_groups(const ModelConfig& config) {
   return absl::OkStatus();
 }
 
-// That the parts which exclude each other do not meet.
-absl::Status check_ensemble(const ModelConfig& config) {
-  const bool ensemble = config.platform() == "ensemble";
-  if (!ensemble && !config.has_ensemble_scheduling()) return absl::OkStatus();
-  if (!ensemble) {
-    return invalid("ensemble scheduling cannot be set for model '", config.name(),
-                   "' whose platform is not ensemble");
-  }
-  if (!config.has_ensemble_scheduling()) {
-    return invalid("ensemble scheduling must be set for ensemble ", config.name(),
-                   " whose platform is ensemble");
-  }
-  if (config.instance_group_size() > 0) {
-    return invalid("instance group should not be specified for ensemble '", config.name(), "'");
-  }
-  const auto& steps = config.ensemble_scheduling().step();
-  if (steps.empty()) return invalid("must specify 'step' for ensemble '", config.name(), "'");
-  for (int i = 0; i < steps.size(); ++i) {
-    const char* missing = steps[i].model_name().empty()   ? "model_name"
-                          : steps[i].input_map().empty()  ? "input_map"
-                          : steps[i].output_map().empty() ? "output_map"
-                                                          : nullptr;
-    if (missing)
-      return invalid("must specify '", missing, "' in step ", i, " of ensemble '", config.name(), "'");
-  }
-  return absl::OkStatus();
-}
-
 // A tag becomes a label of the model's metrics, whose names Prometheus limits.
 absl::Status check_metric_tags(const ModelConfig& config) {
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
@@ -109,6 +82,14 @@ absl::Status check_metric_tags(const ModelConfig& config) {
 
 }  // namespace
 
+absl::Status check_response_cache(const ModelConfig& config) {
+  if (!config.response_cache().enable() || !config.model_transaction_policy().decoupled()) {
+    return absl::OkStatus();
+  }
+  return invalid("Response Cache does not currently support model ", config.name(),
+                 " with 'decoupled' transaction policy. Please disable the response cache.");
+}
+
 absl::Status check_scheduling(const ModelConfig& config) {
   if (config.max_batch_size() < 0) {
     return invalid("'max_batch_size' must be non-negative value for ", config.name());
@@ -117,13 +98,11 @@ absl::Status check_scheduling(const ModelConfig& config) {
     return invalid("default_model_filename of ", config.name(),
                    ": expected a file inside its version folder, got '", file, "'");
   }
-  if (config.response_cache().enable() && config.model_transaction_policy().decoupled()) {
-    return invalid("Response Cache does not currently support model ", config.name(),
-                   " with 'decoupled' transaction policy. Please disable the response cache.");
-  }
-  absl::Status status = check_metric_tags(config);
+  absl::Status status = check_response_cache(config);
+  if (status.ok()) status = check_metric_tags(config);
   if (status.ok()) status = check_instance_groups(config);
-  if (status.ok()) status = check_ensemble(config);
+  const bool is_ensemble = config.platform() == "ensemble" || config.has_ensemble_scheduling();
+  if (status.ok() && is_ensemble) status = check_ensemble(config);
   if (status.ok() && config.has_dynamic_batching()) status = check_dynamic(config);
   if (status.ok() && config.has_sequence_batching()) status = check_sequence(config);
   return status;

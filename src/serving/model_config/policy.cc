@@ -56,6 +56,10 @@ InstanceGroup to_group(const inference::ModelInstanceGroup& proto) {
   group.gpus.assign(proto.gpus().begin(), proto.gpus().end());
   const bool gpu = proto.kind() == inference::ModelInstanceGroup::KIND_GPU;
   group.kind = gpu ? Placement::Kind::kGpu : Placement::Kind::kCpu;
+  for (const auto& need : proto.rate_limiter().resources()) {
+    group.rate_limit.resources.push_back({need.name(), need.count(), need.global()});
+  }
+  group.rate_limit.priority = proto.rate_limiter().priority();
   return group;
 }
 
@@ -126,6 +130,7 @@ absl::StatusOr<SequenceBatching> to_batching(const inference::ModelSequenceBatch
                                              const std::string& folder) {
   SequenceBatching batching;
   batching.max_sequence_idle = to_duration(proto.max_sequence_idle_microseconds());
+  batching.iterative = proto.iterative_sequence();
   if (proto.has_oldest()) {
     const auto& oldest = proto.oldest();
     batching.strategy = SequenceBatching::Strategy::kOldest;
@@ -192,6 +197,7 @@ void add_tensor_rules(const ModelConfig& config, SchedulingPolicy& policy) {
 absl::StatusOr<SchedulingPolicy> scheduling_policy(const ModelConfig& config, const std::string& folder) {
   SchedulingPolicy policy;
   policy.max_batch_size = config.max_batch_size();
+  policy.decoupled = config.model_transaction_policy().decoupled();
   if (config.has_dynamic_batching()) policy.dynamic_batching = to_batching(config.dynamic_batching());
   if (config.has_sequence_batching()) {
     auto batching = to_batching(config.sequence_batching(), folder);

@@ -38,18 +38,18 @@ absl::Status check_supported(const ModelConfig& config) {
   const auto& groups = config.instance_group();
   const Field fields[] = {
       {!config.runtime().empty(), "runtime"},
-      {config.has_ensemble_scheduling(), "ensemble_scheduling"},
+      {config.has_ensemble_scheduling() &&
+           (any(config.input(), [](const auto& input) { return input.has_reshape(); }) ||
+            any(config.output(), [](const auto& output) { return output.has_reshape(); })),
+       "reshape of an ensemble's tensors"},
       {any(config.input(),
            [](const auto& input) { return input.format() != inference::ModelInput::FORMAT_NONE; }),
        "input.format"},
-      {any(groups, [](const Group& group) { return group.has_rate_limiter(); }),
-       "instance_group.rate_limiter"},
       {any(groups, [](const Group& group) { return group.secondary_devices_size() > 0; }),
        "instance_group.secondary_devices"},
       {any(groups, [](const Group& group) { return group.passive(); }), "instance_group.passive"},
       {any(groups, [](const Group& group) { return !group.host_policy().empty(); }),
        "instance_group.host_policy"},
-      {config.sequence_batching().iterative_sequence(), "sequence_batching.iterative_sequence"},
       {any(config.sequence_batching().state(),
            [](const auto& state) {
              return state.use_growable_memory() || state.use_same_buffer_for_input_output();
@@ -66,7 +66,6 @@ absl::Status check_supported(const ModelConfig& config) {
       {!config.cc_model_filenames().empty(), "cc_model_filenames"},
       {config.has_model_operations(), "model_operations"},
       {config.has_model_repository_agents(), "model_repository_agents"},
-      {config.response_cache().enable(), "response_cache"},
       {config.has_model_metrics(), "model_metrics"},
   };
   return refuse_first(config, fields, "");
@@ -89,6 +88,8 @@ absl::Status check_self_scheduled(const ModelConfig& config) {
        "more than one instance in instance_group"},
       {any(groups, [](const Group& group) { return group.kind() == Group::KIND_GPU; }),
        "instance_group of KIND_GPU"},
+      {any(groups, [](const Group& group) { return group.has_rate_limiter(); }),
+       "instance_group.rate_limiter"},
       {config.optimization().cuda().graphs(), "optimization.cuda.graphs"},
   };
   return refuse_first(config, fields,

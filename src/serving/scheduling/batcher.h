@@ -25,8 +25,17 @@ class Batcher {
                             std::vector<PendingRequest>& dropped) = 0;
   virtual Assignment poll(size_t instance, SchedulerClock::time_point now) = 0;
   // `batch` of poll was executed. `responses`, null when that failed, may be changed before they are sent.
-  virtual void executed(const std::vector<PendingRequest>& /*batch*/,
-                        std::vector<InferResponse>* /*responses*/, SchedulerClock::time_point /*now*/) {}
+  // Returns which requests wait again, by their place in the batch: those of `again`, where the batcher runs
+  // requests more than once; empty: none.
+  virtual std::vector<bool> executed(const std::vector<PendingRequest>& /*batch*/,
+                                     std::vector<InferResponse>* /*responses*/,
+                                     const std::vector<bool>& /*again*/, SchedulerClock::time_point /*now*/) {
+    return {};
+  }
+  // Takes out requests that have waited for too long, and tells when there is more to do so; for whoever
+  // looks while all instances are busy.
+  virtual void expire(SchedulerClock::time_point /*now*/, std::vector<PendingRequest>& /*dropped*/) {}
+  virtual std::optional<SchedulerClock::time_point> next_expiry() const { return std::nullopt; }
   // Whether every instance may take every request.
   virtual bool any_instance() const { return true; }
   // All that wait; poll gives nothing more.

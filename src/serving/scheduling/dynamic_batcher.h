@@ -24,6 +24,10 @@ class DynamicBatcher final : public Batcher {
   absl::Status push(PendingRequest& request, SchedulerClock::time_point now,
                     std::vector<PendingRequest>& dropped) override;
   Assignment poll(size_t instance, SchedulerClock::time_point now) override;
+  void expire(SchedulerClock::time_point now, std::vector<PendingRequest>& dropped) override {
+    queue_.expire(now, dropped);
+  }
+  std::optional<SchedulerClock::time_point> next_expiry() const override { return queue_.next_expiry(); }
   std::vector<PendingRequest> close() override { return queue_.take_all(); }
 
  private:

@@ -33,11 +33,23 @@ struct DynamicBatching {
   std::map<uint64_t, QueuePolicy> priority_queue_policy{};
 };
 
+// What an instance needs to compute, where the server limits rates.
+struct RateLimit {
+  struct Need {
+    std::string resource{};
+    uint64_t count = 0;
+    bool is_global = false;  // else of the instance's device
+  };
+  std::vector<Need> resources{};
+  uint32_t priority = 1;  // 2 gets half as many executions as 1 where both wait
+};
+
 struct InstanceGroup {
   std::string name{};  // empty: the model's name and the group's number
   Placement::Kind kind = Placement::Kind::kCpu;
   int count = 1;            // for each GPU, where there are any
   std::vector<int> gpus{};  // of kGpu; empty: 0
+  RateLimit rate_limit{};
 };
 
 // A tensor that the server makes from the shapes of a batch's requests.
@@ -93,6 +105,9 @@ struct SequenceBatching {
   std::vector<int64_t> preferred_batch_size{};
   bool preserve_ordering = false;
 
+  // Requests without sequence_id are sequences of their own, and a model may run a request again.
+  bool iterative = false;
+
   std::vector<SequenceControl> controls{};
   std::vector<SequenceState> states{};
 };
@@ -107,7 +122,8 @@ struct Warmup {
 
 struct SchedulingPolicy {
   int64_t max_batch_size = 0;
-  std::optional<DynamicBatching> dynamic_batching{};    // absent: each request runs alone
+  bool decoupled = false;                             // the steps of an iterative sequence are answered, too
+  std::optional<DynamicBatching> dynamic_batching{};  // absent: each request runs alone
   std::optional<SequenceBatching> sequence_batching{};  // excludes the former
   std::vector<InstanceGroup> instance_groups{};         // empty: one on the CPU
   std::set<std::string> ragged_inputs{};                // allow_ragged_batch: joined flat

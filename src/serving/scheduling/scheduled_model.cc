@@ -19,12 +19,23 @@ using std::chrono::nanoseconds;
 std::shared_ptr<OrderedDelivery> delivery_of(const SchedulingPolicy& policy) {
   const bool ordered = (policy.dynamic_batching && policy.dynamic_batching->preserve_ordering) ||
                        (policy.sequence_batching && policy.sequence_batching->preserve_ordering);
+  if (policy.decoupled) return nullptr;  // several responses have no one place
   return ordered ? std::make_shared<OrderedDelivery>() : nullptr;
 }
 
 std::unique_ptr<Batcher> batcher_of(const std::string& model, const SchedulingPolicy& policy) {
   if (!policy.sequence_batching) return std::make_unique<DynamicBatcher>(policy);
-  return std::make_unique<SequenceBatcher>(policy, model, placements_of(model, policy).size());
+  return std::make_unique<SequenceBatcher>(policy, model, instances_of(model, policy.instance_groups).size());
+}
+
+bool has_time_limits(const SchedulingPolicy& policy) {
+  if (!policy.dynamic_batching) return false;
+  const auto limits = [](const QueuePolicy& queue) {
+    return queue.default_timeout.count() > 0 || queue.allow_timeout_override;
+  };
+  return limits(policy.dynamic_batching->default_queue_policy) ||
+         std::ranges::any_of(policy.dynamic_batching->priority_queue_policy,
+                             [&](const auto& level) { return limits(level.second); });
 }
 
 int64_t count_real(const std::vector<PendingRequest>& batch) {
@@ -83,10 +94,9 @@ class ScheduledModel::Start {
   absl::Status status_ ZETA_GUARDED_BY(mutex_);
 };
 
-std::vector<Placement> placements_of(const std::string& model, const SchedulingPolicy& policy) {
-  std::vector<InstanceGroup> groups = policy.instance_groups;
+std::vector<PlacedInstance> instances_of(const std::string& model, std::vector<InstanceGroup> groups) {
   if (groups.empty()) groups.emplace_back();
-  std::vector<Placement> placements;
+  std::vector<PlacedInstance> instances;
   for (size_t i = 0; i < groups.size(); ++i) {
     InstanceGroup& group = groups[i];
     if (group.name.empty()) group.name = concat(model, "_", i);
@@ -97,36 +107,108 @@ std::vector<Placement> placements_of(const std::string& model, const SchedulingP
       for (int n = 0; n < group.count; ++n) {
         std::string name = concat(group.name, "_", n);
         if (on_gpu) name += concat(" (GPU ", device, ")");
-        placements.push_back({std::move(name), group.kind, device});
+        instances.push_back({{std::move(name), group.kind, device}, group.rate_limit});
       }
     }
   }
-  return placements;
+  return instances;
 }
 
 ScheduledModel::ScheduledModel(std::unique_ptr<Executable> executable, SchedulingPolicy policy,
-                               std::shared_ptr<Statistics> statistics)
+                               std::shared_ptr<Statistics> statistics, std::shared_ptr<RateLimiter> limiter)
     : executable_(std::move(executable)),
       policy_(std::move(policy)),
       assembly_(policy_, executable_->metadata()),
       statistics_(std::move(statistics)),
       ordered_(delivery_of(policy_)),
+      limiter_(std::move(limiter)),
       batcher_(batcher_of(executable_->metadata().name, policy_)) {}
 
-absl::StatusOr<std::unique_ptr<ScheduledModel>> ScheduledModel::create(
-    std::unique_ptr<Executable> executable, SchedulingPolicy policy, std::shared_ptr<Statistics> statistics) {
+absl::StatusOr<std::unique_ptr<ScheduledModel>> ScheduledModel::create(std::unique_ptr<Executable> executable,
+                                                                       SchedulingPolicy policy,
+                                                                       std::shared_ptr<Statistics> statistics,
+                                                                       std::shared_ptr<RateLimiter> limiter) {
   const std::string name = executable->metadata().name;
   if (absl::Status status = check_policy(name, policy); !status.ok()) return status;
-  const std::vector<Placement> placements = placements_of(name, policy);
-  std::unique_ptr<ScheduledModel> model(
-      new ScheduledModel(std::move(executable), std::move(policy), std::move(statistics)));
-  const auto start = std::make_shared<Start>(placements.size());
-  for (size_t i = 0; i < placements.size(); ++i) {
-    model->threads_.emplace_back(
-        [self = model.get(), i, placement = placements[i], start] { self->run(i, placement, *start); });
-  }
-  if (absl::Status status = start->wait(); !status.ok()) return status;
+  const auto instances = instances_of(name, policy.instance_groups);
+  const bool can_be_late = has_time_limits(policy);
+  std::unique_ptr<ScheduledModel> model(new ScheduledModel(std::move(executable), std::move(policy),
+                                                           std::move(statistics), std::move(limiter)));
+  if (absl::Status status = model->start(instances, model->workers_); !status.ok()) return status;
+  if (can_be_late) model->expiry_ = std::jthread([self = model.get()] { self->expire_late(); });
   return model;
+}
+
+absl::Status ScheduledModel::start(const std::vector<PlacedInstance>& instances, Workers& workers) {
+  std::vector<size_t> numbers;
+  for (const PlacedInstance& instance : instances) {
+    Worker worker{instance.placement, nullptr, {}};
+    if (limiter_ != nullptr) {
+      auto limit = limiter_->add(instance.limit, instance.placement.device);
+      if (!limit.ok()) return limit.status();
+      worker.limit = *std::move(limit);
+    }
+    numbers.push_back(next_number_++);
+    workers.emplace(numbers.back(), std::move(worker));
+  }
+  const auto started = std::make_shared<Start>(numbers.size());
+  for (const size_t number : numbers) {
+    Worker& worker = workers.at(number);
+    worker.thread = std::jthread([this, number, &worker, started] { run(number, worker, *started); });
+  }
+  return started->wait();
+}
+
+void ScheduledModel::stop(Workers workers) {
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [number, worker] : workers) leaving_.insert(number);
+    changed_.notify_all();
+  }
+  workers.clear();
+  MutexLock lock(mutex_);
+  wake_others();  // one that leaves may have been woken for a request
+}
+
+absl::Status ScheduledModel::set_instances(const std::vector<InstanceGroup>& groups) {
+  const auto name = [](const Placement& placement) {
+    return concat(placement.name, "@", placement.kind == Placement::Kind::kGpu ? placement.device : -1);
+  };
+  std::map<std::string, PlacedInstance> wanted;
+  for (const PlacedInstance& instance : instances_of(metadata().name, groups)) {
+    wanted.emplace(name(instance.placement), instance);
+  }
+  std::vector<size_t> surplus;
+  for (const auto& [number, worker] : workers_) {
+    if (wanted.erase(name(worker.placement)) == 0) surplus.push_back(number);
+  }
+  std::vector<PlacedInstance> missing;
+  for (const auto& [key, instance] : wanted) missing.push_back(instance);
+  Workers added;
+  if (absl::Status status = start(missing, added); !status.ok()) {
+    stop(std::move(added));
+    return status;
+  }
+  workers_.merge(added);
+  Workers removed;
+  for (const size_t number : surplus) removed.insert(workers_.extract(number));
+  stop(std::move(removed));
+  return absl::OkStatus();
+}
+
+void ScheduledModel::expire_late() {
+  while (true) {
+    std::vector<PendingRequest> dropped;
+    {
+      MutexLock lock(mutex_);
+      if (ending_) return;
+      const auto next = batcher_->next_expiry();
+      next ? void(expiry_changed_.wait_until(mutex_, *next)) : expiry_changed_.wait(mutex_);
+      if (ending_) return;
+      batcher_->expire(SchedulerClock::now(), dropped);
+    }
+    drop(dropped);
+  }
 }
 
 ScheduledModel::~ScheduledModel() {
@@ -136,12 +218,13 @@ ScheduledModel::~ScheduledModel() {
     ending_ = true;
     left = batcher_->close();
     changed_.notify_all();
+    expiry_changed_.notify_all();
   }
   statistics_->pending_changed(-static_cast<int64_t>(left.size()));
   for (const PendingRequest& pending : left) {
     pending.fail(absl::UnavailableError("the model is being unloaded"));
   }
-  threads_.clear();
+  workers_.clear();
 }
 
 absl::StatusOr<PendingRequest> ScheduledModel::admit(std::shared_ptr<const InferRequest> request,
@@ -179,6 +262,7 @@ void ScheduledModel::infer(std::shared_ptr<const InferRequest> request, std::sha
     if (status.ok()) {
       statistics_->pending_changed(1);
       wake_others();
+      expiry_changed_.notify_one();
     }
   }
   if (!status.ok()) pending->fail(std::move(status));
@@ -200,7 +284,7 @@ Assignment ScheduledModel::next(size_t number) {
     std::vector<PendingRequest> dropped;
     {
       MutexLock lock(mutex_);
-      if (ending_) return {};
+      if (ending_ || leaving_.contains(number)) return {};
       Assignment assignment = batcher_->poll(number, SchedulerClock::now());
       // Others may have work with what is left, of another shape or on its way to a full batch.
       if (!assignment.batch.empty()) {
@@ -216,13 +300,15 @@ Assignment ScheduledModel::next(size_t number) {
   }
 }
 
-void ScheduledModel::run(size_t number, const Placement& placement, Start& start) {
-  auto instance = prepare(placement);
+void ScheduledModel::run(size_t number, const Worker& worker, Start& start) {
+  auto instance = prepare(worker.placement);
   const bool ready = instance.ok();
   start.report(instance.status());
   if (!ready) return;
   for (Assignment work = next(number); !work.batch.empty(); work = next(number)) {
+    if (worker.limit) worker.limit->acquire();
     execute(**instance, std::move(work));
+    if (worker.limit) worker.limit->release();
   }
 }
 
@@ -253,26 +339,41 @@ absl::Status ScheduledModel::warm_up(Instance& instance, const Warmup& warmup) c
 void ScheduledModel::execute(Instance& instance, Assignment work) {
   drop(work.dropped);
   statistics_->pending_changed(-count_real(work.batch));
-  auto responses = compute(instance, work);
+  std::vector<bool> again, waits;
+  auto responses = compute(instance, work, again);
   {
     MutexLock lock(mutex_);
-    batcher_->executed(work.batch, responses.ok() ? &*responses : nullptr, SchedulerClock::now());
+    waits =
+        batcher_->executed(work.batch, responses.ok() ? &*responses : nullptr, again, SchedulerClock::now());
+    statistics_->pending_changed(std::ranges::count(waits, true));
   }
+  answer(work, std::move(responses), waits);
+}
+
+void ScheduledModel::answer(const Assignment& work, absl::StatusOr<std::vector<InferResponse>> responses,
+                            const std::vector<bool>& waits) {
   for (size_t i = 0; i < work.batch.size(); ++i) {
     const PendingRequest& pending = work.batch[i];
     if (pending.is_padding) continue;
-    responses.ok() ? pending.sink->send(std::move((*responses)[i])) : pending.fail(responses.status());
+    if (!responses.ok()) {
+      pending.fail(responses.status());
+      continue;
+    }
+    InferResponse& response = (*responses)[i];
+    response.final = i >= waits.size() || !waits[i];
+    if (response.final || policy_.decoupled) pending.sink->send(std::move(response));
   }
 }
 
-absl::StatusOr<std::vector<InferResponse>> ScheduledModel::compute(Instance& instance,
-                                                                   const Assignment& work) try {
+absl::StatusOr<std::vector<InferResponse>> ScheduledModel::compute(Instance& instance, const Assignment& work,
+                                                                   std::vector<bool>& again) try {
   const auto start = SchedulerClock::now();
   const Batch batch = assembly_.assemble(work.batch);
   auto result = instance.execute(batch);
   if (!result.ok()) return result.status();
   auto responses = assembly_.share_out(result->outputs, work.batch);
   if (!responses.ok()) return responses.status();
+  again = std::move(result->again);
   RequestPhases phases;
   phases.compute_input = result->inputs_ready - start;
   phases.compute_infer = result->computed - result->inputs_ready;
@@ -285,6 +386,7 @@ absl::StatusOr<std::vector<InferResponse>> ScheduledModel::compute(Instance& ins
   const auto padding = static_cast<int64_t>(work.batch.size() - queued.size());
   statistics_->execution(batch.size - padding, queued, phases);
   note_phases(work.batch, start, *result);
+  for (InferResponse& response : *responses) response.phases = phases;
   return responses;
 } catch (const std::bad_alloc&) {
   return absl::InternalError(concat("model '", metadata().name, "' ran out of memory"));

@@ -29,7 +29,7 @@ SequenceBatcher::SequenceBatcher(const SchedulingPolicy& policy, std::string mod
 
 absl::Status SequenceBatcher::push(PendingRequest& request, SchedulerClock::time_point now,
                                    std::vector<PendingRequest>&) {
-  const auto identity = sequence_identity(*request.request, model_);
+  const auto identity = identify(*request.request);
   if (!identity.ok()) return identity.status();
   if (request.batch_size != 1) {
     return absl::InvalidArgumentError(concat("inference request to model '", model_, "' must specify ",
@@ -40,14 +40,15 @@ absl::Status SequenceBatcher::push(PendingRequest& request, SchedulerClock::time
     if (!value.ok()) return value.status();
   }
   drop_idle(now);
-  const SequencePointer sequence = find_or_start(*identity);
+  const SequencePointer sequence = identity->is_own ? start() : find_or_start(*identity);
   if (sequence == nullptr) {
     return absl::InvalidArgumentError(concat("inference request for sequence ", identity->text(),
                                              " to model '", model_, "' must specify the START flag on the ",
                                              "first request of the sequence"));
   }
   sequence->last_use = now;
-  if (identity->end) {
+  if (identity->is_own) sequence->is_ending = true;
+  if (identity->end && !identity->is_own) {
     sequence->is_ending = true;
     active_.erase(identity->text());
   }
@@ -56,13 +57,27 @@ absl::Status SequenceBatcher::push(PendingRequest& request, SchedulerClock::time
   return absl::OkStatus();
 }
 
+absl::StatusOr<SequenceIdentity> SequenceBatcher::identify(const InferRequest& request) {
+  auto identity = sequence_identity(request, model_);
+  if (!batching_.iterative || identity.ok() || request.parameters.contains("sequence_id")) return identity;
+  SequenceIdentity own;
+  own.id = ++own_sequences_;
+  own.start = own.is_own = true;
+  return own;
+}
+
+SequenceBatcher::SequencePointer SequenceBatcher::start() {
+  auto sequence = std::make_shared<Sequence>();
+  backlog_.push_back(sequence);
+  return sequence;
+}
+
 SequenceBatcher::SequencePointer SequenceBatcher::find_or_start(const SequenceIdentity& identity) {
   const auto found = active_.find(identity.text());
   if (found != active_.end()) return found->second;
   if (!identity.start) return nullptr;
-  auto sequence = std::make_shared<Sequence>();
+  auto sequence = start();
   active_.emplace(identity.text(), sequence);
-  backlog_.push_back(sequence);
   return sequence;
 }
 
@@ -199,8 +214,9 @@ PendingRequest SequenceBatcher::take(const SequencePointer& sequence) {
       sequence->states.push_back(initial_state(state, has_batch_dimension()));
     }
   }
+  Running running{sequence, batching_.iterative ? step : Step()};
   step.request.request = with_tensors(*step.request.request, step.identity, *sequence);
-  running_[step.request.request.get()] = sequence;
+  running_.insert_or_assign(step.request.request.get(), std::move(running));
   return std::move(step.request);
 }
 
@@ -238,20 +254,30 @@ PendingRequest SequenceBatcher::padding_like(const PendingRequest& other) const 
   return padding;
 }
 
-void SequenceBatcher::executed(const std::vector<PendingRequest>& batch,
-                               std::vector<InferResponse>* responses, SchedulerClock::time_point now) {
+std::vector<bool> SequenceBatcher::executed(const std::vector<PendingRequest>& batch,
+                                            std::vector<InferResponse>* responses,
+                                            const std::vector<bool>& again, SchedulerClock::time_point now) {
+  std::vector<bool> waits(batch.size());
   for (size_t i = 0; i < batch.size(); ++i) {
     const auto found = running_.find(batch[i].request.get());
     if (found == running_.end()) continue;
-    const SequencePointer sequence = found->second;
+    const SequencePointer sequence = found->second.sequence;
+    Step step = std::move(found->second.step);
     running_.erase(found);
     sequence->is_running = false;
     sequence->last_use = now;
     if (responses != nullptr) keep_states(*sequence, (*responses)[i]);
+    waits[i] = responses != nullptr && batching_.iterative && i < again.size() && again[i];
+    if (waits[i]) {
+      step.identity.start = false;
+      step.request.arrival = now;
+      sequence->waiting.push_front(std::move(step));
+    }
     if (!sequence->is_ending || !sequence->waiting.empty()) continue;
     for (Slots& slots : slots_) std::ranges::replace(slots, sequence, SequencePointer());
   }
   fill_slots();
+  return waits;
 }
 
 void SequenceBatcher::keep_states(Sequence& sequence, InferResponse& response) const {

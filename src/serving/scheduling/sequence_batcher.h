@@ -22,7 +22,9 @@ namespace zeta::serving {
 //   kOldest  Each instance has max_candidate_sequences slots, and its batches are the longest waiting
 //   requests
 //            of these, no two of one sequence.
-// Requests get the control inputs and, for implicit state, what the sequence's last answer left.
+// Iterative batching makes a sequence of each request that names none, and puts a request that the model
+// wants to run again before those that wait behind it. Requests get the control inputs and, for implicit
+// state, what the sequence's last answer left.
 class SequenceBatcher final : public Batcher {
  public:
   SequenceBatcher(const SchedulingPolicy& policy, std::string model, size_t instances);
@@ -30,8 +32,8 @@ class SequenceBatcher final : public Batcher {
   absl::Status push(PendingRequest& request, SchedulerClock::time_point now,
                     std::vector<PendingRequest>& dropped) override;
   Assignment poll(size_t instance, SchedulerClock::time_point now) override;
-  void executed(const std::vector<PendingRequest>& batch, std::vector<InferResponse>* responses,
-                SchedulerClock::time_point now) override;
+  std::vector<bool> executed(const std::vector<PendingRequest>& batch, std::vector<InferResponse>* responses,
+                             const std::vector<bool>& again, SchedulerClock::time_point now) override;
   bool any_instance() const override { return false; }
   std::vector<PendingRequest> close() override;
 
@@ -51,7 +53,9 @@ class SequenceBatcher final : public Batcher {
   using SequencePointer = std::shared_ptr<Sequence>;
   using Slots = std::vector<SequencePointer>;
 
+  absl::StatusOr<SequenceIdentity> identify(const InferRequest& request);
   SequencePointer find_or_start(const SequenceIdentity& identity);
+  SequencePointer start();
   void fill_slots();
   void drop_idle(SchedulerClock::time_point now);
   // When drop_idle() would free one of them.
@@ -79,7 +83,12 @@ class SequenceBatcher final : public Batcher {
   std::map<std::string, SequencePointer> active_;  // by id
   std::vector<Slots> slots_;                       // of each instance
   std::deque<SequencePointer> backlog_;
-  std::map<const InferRequest*, SequencePointer> running_;
+  struct Running {
+    SequencePointer sequence;
+    Step step;  // as it came
+  };
+  std::map<const InferRequest*, Running> running_;
+  int64_t own_sequences_ = 0;  // that were begun for requests without an id
 };
 
 }  // namespace zeta::serving

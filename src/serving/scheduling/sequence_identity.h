@@ -11,6 +11,7 @@ namespace zeta::serving {
 struct SequenceIdentity {
   std::variant<int64_t, std::string> id;
   bool start = false, end = false;
+  bool is_own = false;  // of a request that names no sequence
 
   std::string text() const;  // "7", "'abc'"
 };

@@ -83,7 +83,7 @@ TEST(Registry, ABadModelIsUnavailableAndTheOthersLive) {
   const auto index = registry->index();
   ASSERT_EQ(index.size(), 3u);
   EXPECT_EQ(index[0].state, ModelState::kUnavailable);
-  EXPECT_NE(index[0].reason.find("field 'kind': expected identity, repeat or text, got 'mirror'"),
+  EXPECT_NE(index[0].reason.find("field 'kind': expected identity, repeat, count or text, got 'mirror'"),
             std::string::npos);
   EXPECT_NE(index[2].reason.find("unknown backend 'no_such'"), std::string::npos);
   EXPECT_NE(index[2].reason.find("echo"), std::string::npos) << "the backends that there are";
@@ -393,6 +393,70 @@ TEST(Registry, ComesAndGoesWhileRequestsAreAnswered) {
   }
   changer.join();
   EXPECT_GT(answered, 0);
+}
+
+constexpr char kCount[] =
+    "backend: 'echo' max_batch_size: 4 sequence_batching { iterative_sequence: true oldest { } state { "
+    "input_name: 'STATE_IN' output_name: 'STATE_OUT' data_type: TYPE_INT32 dims: 1 } }";
+
+TEST(Registry, AnIterativeModelRunsARequestUntilItIsDone) {
+  for (const bool decoupled : {false, true}) {
+    const ModelFolder folder;
+    folder.write("m/config.pbtxt",
+                 concat(kCount, decoupled ? " model_transaction_policy { decoupled: true }" : ""));
+    folder.write("m/1/echo.json", R"({"kind": "count"})");
+    const auto registry = make_explicit(folder);
+    const absl::Status loaded = registry->load("m", {});
+    ASSERT_TRUE(loaded.ok()) << loaded;
+    const auto model = *registry->find("m", "");
+    std::vector<std::shared_ptr<CollectingSink>> sinks;
+    for (const int32_t goal : {5, 2}) {
+      auto request = std::make_shared<InferRequest>();
+      request->inputs = {int32_tensor("INPUT0", std::vector<int32_t>{goal})};
+      request->inputs[0].shape = {1, 1};
+      sinks.push_back(std::make_shared<CollectingSink>());
+      model->infer(request, sinks.back());
+    }
+    for (const int32_t goal : {5, 2}) {
+      const auto responses = sinks[goal == 5 ? 0 : 1]->wait();
+      ASSERT_EQ(responses.size(), decoupled ? static_cast<size_t>(goal) : 1U);
+      ASSERT_TRUE(responses.back().status.ok()) << responses.back().status;
+      const Tensor& count = responses.back().outputs.at(0);
+      EXPECT_EQ(count.name, "OUTPUT0");
+      EXPECT_EQ(*reinterpret_cast<const int32_t*>(count.data.data), goal);
+    }
+    EXPECT_GE(model->statistics().execution_count, 5U);
+    EXPECT_EQ(model->statistics().success.count, 2U);
+    EXPECT_EQ(model->statistics().pending, 0);
+  }
+}
+
+TEST(Registry, AnotherNumberOfInstancesNeedsNoLoading) {
+  const ModelFolder folder;
+  const std::string config = "backend: 'echo' max_batch_size: 4 instance_group { count: ";
+  folder.write("m/config.pbtxt", config + "1 }");
+  folder.write("m/1/echo.json", R"({"delay_ms": 100})");
+  const auto registry = make_explicit(folder);
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  const auto first = *registry->find("m", "");
+  folder.write("m/config.pbtxt", config + "3 } # more");
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  EXPECT_EQ(*registry->find("m", ""), first);
+  EXPECT_EQ((*registry->config("m", ""))->instance_group(0).count(), 3);
+  ASSERT_TRUE(
+      registry
+          ->load("m", {R"({"backend": "echo", "max_batch_size": 4, "instance_group": [{"count": 2}]})", {}})
+          .ok());
+  EXPECT_EQ(*registry->find("m", ""), first);
+  EXPECT_EQ((*registry->config("m", ""))->instance_group(0).count(), 2);
+  folder.write("m/config.pbtxt", config + "2 } dynamic_batching { }");
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  EXPECT_NE(*registry->find("m", ""), first) << "more than the instances has changed";
+  const auto second = *registry->find("m", "");
+  folder.write("m/1/echo.json", R"({"delay_ms": 1})");
+  folder.write("m/config.pbtxt", config + "1 } dynamic_batching { }");
+  ASSERT_TRUE(registry->load("m", {}).ok());
+  EXPECT_NE(*registry->find("m", ""), second) << "its file has changed, too";
 }
 
 }  // namespace

@@ -64,9 +64,9 @@ TEST(Repository, SaysWhyAModelCannotBeLoaded) {
   EXPECT_EQ(refusal("platform"),
             "unexpected platform type 'onnxruntime_onnx' for platform; expected one of "
             "pytorch_libtorch, torch_aoti, ensemble");
-  folder.write("cache/config.pbtxt", "backend: \"echo\" response_cache { enable: true }");
+  folder.write("cache/config.pbtxt", "backend: \"echo\" model_operations { }");
   folder.write("cache/1/echo.json", "{}");
-  EXPECT_EQ(refusal("cache"), "model 'cache': response_cache is not supported");
+  EXPECT_EQ(refusal("cache"), "model 'cache': model_operations is not supported");
 }
 
 std::string versions_of(const ModelFolder& folder, const std::string& policy) {

@@ -57,7 +57,7 @@ def test_a_bad_model_ends_the_start(start_server: StartServer, repository: Path)
     write_model(repository, "bad", {"kind": "mirror"})
     server = start_server("--model-repository", repository)
     assert server.process.wait(PATIENCE) == 1
-    assert "field 'kind': expected identity, repeat or text, got 'mirror'" in server.log
+    assert "field 'kind': expected identity, repeat, count or text, got 'mirror'" in server.log
 
 
 def test_a_bad_model_may_be_tolerated(start_server: StartServer, repository: Path) -> None:

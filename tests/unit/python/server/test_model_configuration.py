@@ -133,7 +133,7 @@ def test_statistics(server: Server) -> None:
     [
         ("max_batch_size: x", "line 1, column 33: Expected integer, got: x"),
         ("colour: 1", 'no field named "colour"'),
-        ("response_cache { enable: true }", "model 'm': response_cache is not supported"),
+        ("model_operations { }", "model 'm': model_operations is not supported"),
         ("dynamic_batching { }", "model 'm': dynamic_batching is not supported by the backend 'echo'"),
         (
             "input { name: 'X' data_type: TYPE_FP32 dims: 0 }",

@@ -115,6 +115,16 @@ TEST(ModelConfigCheck, Sequences) {
   });
 }
 
+// Steps of a model "x", each from one tensor of the ensemble to another.
+std::string steps(const std::vector<std::pair<std::string, std::string>>& flow) {
+  std::string text = "ensemble_scheduling { ";
+  for (const auto& [from, to] : flow) {
+    text += "step { model_name: 'x' input_map { key: 'I' value: '" + from +
+            "' } output_map { key: 'O' value: '" + to + "' } } ";
+  }
+  return text + "}";
+}
+
 TEST(ModelConfigCheck, Ensembles) {
   const std::string ensemble = "platform: 'ensemble' ";
   expect_complaints({
@@ -127,6 +137,20 @@ TEST(ModelConfigCheck, Ensembles) {
        "must specify 'output_map' in step 0 of ensemble 'm'"},
       {ensemble + "instance_group { } ensemble_scheduling { step { model_name: 'x' } }",
        "instance group should not be specified for ensemble 'm'"},
+      {ensemble + "optimization { } ensemble_scheduling { }",
+       "optimization should not be specified for ensemble 'm'"},
+      {ensemble + "model_warmup { } ensemble_scheduling { }",
+       "model_warmup can not be specified for ensemble 'm'"},
+      {ensemble + steps({{"INPUT0", "OUTPUT0"}}), ""},
+      {ensemble + steps({{"INPUT0", "t"}, {"t", "OUTPUT0"}}), ""},
+      {ensemble + steps({{"INPUT0", "OUTPUT0"}, {"INPUT0", "OUTPUT0"}}),
+       "ensemble tensor 'OUTPUT0' can appear in an output map only once for ensemble 'm' step 1"},
+      {ensemble + steps({{"other", "OUTPUT0"}}), "ensemble input 'INPUT0' for ensemble m' is not used"},
+      {ensemble + steps({{"INPUT0", "other"}}), "ensemble output 'OUTPUT0' for ensemble m' is not used"},
+      {ensemble + steps({{"INPUT0", "OUTPUT0"}, {"INPUT0", "t"}}),
+       "ensemble tensor 't' is unused in ensemble 'm'"},
+      {ensemble + steps({{"INPUT0", "OUTPUT0"}, {"u", "t"}, {"t", "u"}}),
+       "ensemble tensor 't' is unused in ensemble 'm'"},
       {"backend: 'echo' ensemble_scheduling { }",
        "ensemble scheduling cannot be set for model 'm' whose platform is not ensemble"},
   });
@@ -181,11 +205,9 @@ TEST(ModelConfigCheck, Tensors) {
 TEST(ModelConfigCheck, RefusesByNameWhatTheServerDoesNotDo) {
   for (const auto& [text, field] : Cases{
            {"runtime: 'x.so'", "runtime"},
-           {"response_cache { enable: true }", "response_cache"},
            {"model_operations { op_library_filename: 'x.so' }", "model_operations"},
            {"model_repository_agents { agents { name: 'checksum' } }", "model_repository_agents"},
            {"cc_model_filenames { key: '9.0' value: 'x' }", "cc_model_filenames"},
-           {"instance_group { rate_limiter { priority: 1 } }", "instance_group.rate_limiter"},
            {"instance_group { passive: true }", "instance_group.passive"},
            {"instance_group { host_policy: 'p' }", "instance_group.host_policy"},
            {"instance_group { secondary_devices { } }", "instance_group.secondary_devices"},
@@ -197,7 +219,6 @@ TEST(ModelConfigCheck, RefusesByNameWhatTheServerDoesNotDo) {
             "optimization.gather_kernel_buffer_threshold"},
            {"optimization { cuda { busy_wait_events: true } }", "optimization.cuda.busy_wait_events"},
            {"optimization { cuda { output_copy_stream: true } }", "optimization.cuda.output_copy_stream"},
-           {"sequence_batching { iterative_sequence: true }", "sequence_batching.iterative_sequence"},
            {"model_metrics { }", "model_metrics"},
        }) {
     const absl::Status status = check_supported(read_config(text));
@@ -219,6 +240,7 @@ TEST(ModelConfigCheck, RefusesSchedulingOfABackendThatSchedulesItself) {
            {"input { name: 'X' dims: 1 allow_ragged_batch: true }", "allow_ragged_batch"},
            {"batch_input { }", "batch_input"},
            {"batch_output { }", "batch_output"},
+           {"instance_group { rate_limiter { priority: 1 } }", "instance_group.rate_limiter"},
        }) {
     const absl::Status status = check_self_scheduled(read_config("backend: 'echo' " + text));
     EXPECT_EQ(

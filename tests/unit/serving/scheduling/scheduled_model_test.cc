@@ -225,7 +225,8 @@ TEST(PlacementsOf, CountsForEachGpu) {
       .instance_groups = {{.count = 2},
                           {.name = "g", .kind = Placement::Kind::kGpu, .count = 2, .gpus = {1, 3}}}};
   std::vector<std::string> names;
-  for (const Placement& placement : placements_of("m", policy)) names.push_back(placement.name);
+  for (const PlacedInstance& one : instances_of("m", policy.instance_groups))
+    names.push_back(one.placement.name);
   EXPECT_EQ(names, (std::vector<std::string>{"m_0_0", "m_0_1", "g_0 (GPU 1)", "g_1 (GPU 1)", "g_0 (GPU 3)",
                                              "g_1 (GPU 3)"}));
 }
@@ -255,6 +256,47 @@ TEST(ScheduledModel, SequencesRunInTheirOrderOnOneInstance) {
   EXPECT_TRUE(std::ranges::is_sorted(first));
   EXPECT_EQ(scheduled.statistics->snapshot().inference_count, 60U);
   EXPECT_EQ(scheduled.statistics->snapshot().pending, 0);
+}
+
+TEST(ScheduledModel, ARequestWhoseTimeIsUpIsAnsweredWhileAllInstancesAreBusy) {
+  SchedulingPolicy policy = batching(1);
+  policy.dynamic_batching->default_queue_policy.default_timeout = std::chrono::milliseconds(10);
+  Scheduled scheduled(policy);
+  scheduled.record->hold();
+  const auto first = scheduled.infer(float_request(0));
+  scheduled.record->wait_for_batches(1);
+  const auto late = scheduled.infer(float_request(1));
+  const auto responses = late->wait();  // the instance is still held
+  ASSERT_EQ(responses.size(), 1U);
+  EXPECT_EQ(responses[0].status.message(), "Request timeout expired");
+  EXPECT_TRUE(absl::IsUnavailable(responses[0].status));
+  EXPECT_EQ(scheduled.statistics->snapshot().pending, 0);
+  EXPECT_FALSE(first->ended());
+  scheduled.record->release();
+  EXPECT_TRUE(first->wait().at(0).status.ok());
+}
+
+TEST(ScheduledModel, ChangesItsInstancesWhileItServes) {
+  SchedulingPolicy policy = batching(1);
+  policy.instance_groups = {{.name = "g", .count = 1}};
+  Scheduled scheduled(policy);
+  for (const int count : {3, 2, 1, 2}) {
+    policy.instance_groups[0].count = count;
+    ASSERT_TRUE(scheduled.model->set_instances(policy.instance_groups).ok());
+    scheduled.record->hold();
+    const size_t before = scheduled.record->sizes().size();
+    std::vector<std::shared_ptr<CollectingSink>> sinks;
+    for (int i = 0; i < 4; ++i) sinks.push_back(scheduled.infer(float_request(0)));
+    scheduled.record->wait_for_batches(before + static_cast<size_t>(count));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_EQ(scheduled.record->sizes().size(), before + static_cast<size_t>(count));
+    scheduled.record->release();
+    for (const auto& sink : sinks) EXPECT_TRUE(sink->wait().at(0).status.ok());
+  }
+  policy.instance_groups[0] = {.name = "g", .kind = Placement::Kind::kGpu, .count = 1, .gpus = {3}};
+  EXPECT_EQ(scheduled.model->set_instances(policy.instance_groups).message(), "no GPU 3");
+  EXPECT_TRUE(scheduled.infer(float_request(0))->wait().at(0).status.ok())
+      << "those of before are still there";
 }
 
 // Many clients, instances, cancellations and an end in the midst; the thread sanitizer watches.

@@ -24,6 +24,19 @@ using Places = std::vector<float>;
 
 class Sequences {
  public:
+  // Without an id.
+  absl::Status push_alone(float value) {
+    last = float_request(value);
+    PendingRequest waiting = pending(last, now_);
+    std::vector<PendingRequest> late;
+    return batcher_.push(waiting, now_, late);
+  }
+  // Tells which of the last batch's requests wait again.
+  std::vector<bool> finish_but(std::vector<bool> again) {
+    std::vector<InferResponse> responses(batch.size());
+    return batcher_.executed(batch, &responses, again, now_);
+  }
+
   explicit Sequences(SequenceBatching options = {}, int64_t max_batch_size = 4, size_t instances = 1)
       : batcher_({.max_batch_size = max_batch_size, .sequence_batching = std::move(options)}, "m",
                  instances) {}
@@ -54,7 +67,9 @@ class Sequences {
     finish();
     return places;
   }
-  void finish(std::vector<InferResponse>* responses = nullptr) { batcher_.executed(batch, responses, now_); }
+  void finish(std::vector<InferResponse>* responses = nullptr) {
+    batcher_.executed(batch, responses, {}, now_);
+  }
   void pass(int64_t us) { now_ += microseconds(us); }
   // A control's value in each place of the last batch.
   Places control(const std::string& name) const {
@@ -301,6 +316,61 @@ TEST(ControlTensor, OnAndOffAreTheConfigurations) {
   EXPECT_EQ(values_of(value(DataType::kFp32, false)), (Places{-3}));
   EXPECT_EQ(value(DataType::kBool, true).data.size, 1U);
   EXPECT_EQ(value(DataType::kInt32, true).shape, (std::vector<int64_t>{1}));
+}
+
+SequenceBatching iterative(Strategy strategy = Strategy::kOldest) {
+  return {
+      .strategy = strategy, .iterative = true, .controls = {{Kind::kStart, "START", DataType::kFp32, 0, 1}}};
+}
+
+TEST(SequenceBatcher, IterativeRequestsNeedNoSequence) {
+  Sequences plain;
+  EXPECT_FALSE(plain.push_alone(1).ok());
+  Sequences sequences(iterative());
+  ASSERT_TRUE(sequences.push_alone(1).ok());
+  ASSERT_TRUE(sequences.push_alone(2).ok());
+  EXPECT_EQ(sequences.poll(), (Places{1, 2}));
+  EXPECT_EQ(sequences.control("START"), (Places{1, 1}));
+}
+
+TEST(SequenceBatcher, IterativeRequestsRunAgainInTheNextBatch) {
+  for (const Strategy strategy : {Strategy::kOldest, Strategy::kDirect}) {
+    Sequences sequences(iterative(strategy));
+    ASSERT_TRUE(sequences.push_alone(1).ok());
+    ASSERT_TRUE(sequences.push_alone(2).ok());
+    EXPECT_EQ(sequences.poll(), (Places{1, 2}));
+    EXPECT_EQ(sequences.finish_but({false, true}), (std::vector<bool>{false, true}));
+    sequences.pass(1);
+    ASSERT_TRUE(sequences.push_alone(3).ok());
+    const Places second = strategy == Strategy::kOldest ? Places{2, 3} : Places{3, 2};
+    EXPECT_EQ(sequences.poll(), second);
+    const Places start = strategy == Strategy::kOldest ? Places{0, 1} : Places{1, 0};
+    EXPECT_EQ(sequences.control("START"), start) << "a sequence starts once";
+    sequences.finish_but({});
+    EXPECT_EQ(sequences.poll(), Places{});
+  }
+}
+
+TEST(SequenceBatcher, OnlyIterativeRequestsRunAgain) {
+  SequenceBatching plain = iterative();
+  plain.iterative = false;
+  Sequences sequences(plain);
+  ASSERT_TRUE(sequences.push(1, kStart, 5).ok());
+  sequences.poll();
+  EXPECT_EQ(sequences.finish_but({true}), std::vector<bool>{false});
+  EXPECT_EQ(sequences.poll(), Places{});
+}
+
+TEST(SequenceBatcher, AnIterativeRequestThatIsCancelledLeavesItsSlot) {
+  Sequences sequences(iterative(Strategy::kDirect), 1);
+  ASSERT_TRUE(sequences.push_alone(1).ok());
+  const auto first = sequences.last;
+  ASSERT_TRUE(sequences.push_alone(2).ok());
+  EXPECT_EQ(sequences.poll(), Places{1});
+  sequences.finish_but({true});
+  first->cancellation->cancel();
+  EXPECT_EQ(sequences.poll(), Places{2});
+  EXPECT_EQ(sequences.dropped, 1U);
 }
 
 }  // namespace
