@@ -21,7 +21,13 @@ from pathlib import Path
 
 BASELINE = "bf16"
 KINDS = (BASELINE, "4bit", "1.58bit", "fp8", "plain b1.58")
-DERIVED = ("4bit, rtn afterwards", "4bit, gptq afterwards", "4bit, last 30%", "1.58bit, last 30%")
+DERIVED = (
+    "4bit, rtn afterwards",
+    "4bit, gptq afterwards",
+    "4bit, last 30%",
+    "1.58bit, last 30%",
+    "fp8, last 30%",
+)
 
 
 def main() -> None:

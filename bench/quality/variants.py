@@ -14,7 +14,7 @@ from zeta.quant import quantize
 
 LATE_SHARE = 0.3
 _CALIBRATION_BATCHES = 4
-_PRECISIONS = ("4bit", "1.58bit")
+_PRECISIONS = ("4bit", "1.58bit", "fp8")
 
 
 def measure(

@@ -1,5 +1,6 @@
 #include "src/nn/linear.h"
 
+#include <ATen/ATen.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mul.h>
@@ -10,8 +11,26 @@
 namespace zeta::nn {
 namespace {
 
-constexpr int64_t kCodesPerByte = 4;  // ternary
-constexpr int64_t kCodesPerWord = 8;  // int4 in int32
+constexpr int64_t kCodesPerByte = 4;     // ternary and int2
+constexpr int64_t kCodesPerWord = 8;     // int4 in int32
+constexpr int64_t kMostColumns = 65535;  // of int2 and int8, as ops::packed_linear
+
+std::string_view name_of(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kTernary:
+      return "ternary";
+    case WeightFormat::kInt2:
+      return "int2";
+    case WeightFormat::kW4A8:
+      return "w4a8";
+    case WeightFormat::kInt8:
+      return "int8";
+    case WeightFormat::kFp8:
+      return "fp8";
+    default:
+      return "int4";
+  }
+}
 
 }  // namespace
 
@@ -28,6 +47,11 @@ Linear::Linear(WeightLoader& loader, const std::string& module, Shape shape, con
     case WeightFormat::kInt4:
     case WeightFormat::kW4A8:
       load_int4(loader, module, shape, quantization.group_size());
+      break;
+    case WeightFormat::kInt2:
+    case WeightFormat::kInt8:
+    case WeightFormat::kFp8:
+      load_rows(loader, module, shape);
       break;
   }
 }
@@ -59,18 +83,37 @@ void Linear::load_int4(WeightLoader& loader, const std::string& module, Shape sh
   scale_ = loader.scales(module + ".weight_scale", {shape.out_features, shape.in_features / group_size});
 }
 
-at::Tensor Linear::operator()(const at::Tensor& x) const {
+// The formats with a scale for each output.
+void Linear::load_rows(WeightLoader& loader, const std::string& module, Shape shape) {
+  const std::string name = module + ".weight";
+  const int64_t rows = shape.out_features, columns = shape.in_features;
+  if (format_ != WeightFormat::kFp8 && (rows % kCodesPerByte != 0 || columns > kMostColumns)) {
+    loader.fail(name, fmt::format("expected out_features divisible by {} and in_features ≤ {}, got {} and {}",
+                                  kCodesPerByte, kMostColumns, rows, columns));
+  }
   switch (format_) {
-    case WeightFormat::kDense:
-      return at::linear(x, weight_, bias_);
-    case WeightFormat::kTernary:
-      return ops::packed_linear(x, weight_, scale_, bias_, "ternary", out_features_);
-    case WeightFormat::kInt4:
-      return ops::packed_linear(x, weight_, scale_, bias_, "int4", out_features_);
-    case WeightFormat::kW4A8:
+    case WeightFormat::kInt2:
+      weight_ = loader.exact(name, {rows / kCodesPerByte, columns}, StoredType::kU8);
+      break;
+    case WeightFormat::kInt8: {
+      const at::Tensor stored = loader.exact(name, {rows, columns}, StoredType::kI8);
+      weight_ = stored.view(at::kByte);
+      weight_.copy_(ops::pack_int8_planes(stored));
+      break;
+    }
+    default:
+      weight_ = loader.exact(name, {rows, columns}, StoredType::kF8E4M3);
+      if (weight_.view(at::kByte).bitwise_and(0x7f).eq(0x7f).any().item<bool>()) {
+        loader.fail(name, "expected finite weights, got NaN");
+      }
       break;
   }
-  return ops::packed_linear(x, weight_, scale_, bias_, "w4a8", out_features_);
+  scale_ = loader.scales(module + ".weight_scale", {rows, 1});
+}
+
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  if (format_ == WeightFormat::kDense) return at::linear(x, weight_, bias_);
+  return ops::packed_linear(x, weight_, scale_, bias_, name_of(format_), out_features_);
 }
 
 }  // namespace zeta::nn

@@ -1,4 +1,5 @@
-// y = x · Wᵀ + b with W dense or packed. Packed weights are read where the file put them, never unpacked.
+// y = x · Wᵀ + b with W dense or packed. Packed weights are read where the file put them, never unpacked;
+// those of int8 are reordered there once.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -30,11 +31,12 @@ class Linear {
  private:
   void load_ternary(WeightLoader& loader, const std::string& module, Shape shape, TernaryScale rule);
   void load_int4(WeightLoader& loader, const std::string& module, Shape shape, int64_t group_size);
+  void load_rows(WeightLoader& loader, const std::string& module, Shape shape);
 
   WeightFormat format_ = WeightFormat::kDense;
   int64_t out_features_ = 0;
-  at::Tensor weight_;  // dense (out, in); ternary uint8 (out/4, in); int4 int32 (out, in/8)
-  at::Tensor scale_;   // ternary fp32 (1), multiplies; int4 bf16 or fp32 (out, in/group)
+  at::Tensor weight_;  // as ops::packed_linear has it; dense (out, in)
+  at::Tensor scale_;   // likewise
   std::optional<at::Tensor> bias_;
 };
 

@@ -1,8 +1,8 @@
 // How the linear layers of a model folder are stored: config.json's `quantization_config`.
 //
-// Understood are the two forms of docs/design/foundation.md, "Packed model folders": `bitnet` (ternary) and
-// `compressed-tensors` pack-quantized 4-bit, with or without int8 activations. Everything else is refused by
-// name.
+// Understood are the forms of docs/formats.md: `bitnet` (ternary), `zeta` (2-bit) and `compressed-tensors`:
+// pack-quantized 4-bit, with or without int8 activations, int-quantized and float-quantized 8-bit with
+// activations quantised by the token. Everything else is refused by name.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,15 @@
 
 namespace zeta::nn {
 
-enum class WeightFormat { kDense, kTernary, kInt4, kW4A8 };  // the last: kInt4 with activations in int8
+enum class WeightFormat {
+  kDense,
+  kTernary,
+  kInt2,
+  kInt4,
+  kW4A8,  // kInt4 with activations in int8
+  kInt8,
+  kFp8
+};
 
 // What a ternary layer does with its stored scale s and bias b, given p, the product of the weight's codes
 // and the dequantised activations. transformers' two classes differ.
@@ -38,8 +46,10 @@ class Quantization {
  private:
   void read_bitnet(const JsonObject& quantization);
   void read_compressed_tensors(const JsonObject& quantization);
-  void read_weights(const JsonObject& weights);
-  void read_activations(const JsonObject& activations);
+  void read_4bit(const JsonObject& weights);
+  static void read_8bit(const JsonObject& numbers, std::string_view type, std::string_view strategy,
+                        bool dynamic);
+  void read_zeta(const JsonObject& quantization);
 
   WeightFormat format_ = WeightFormat::kDense;
   TernaryScale ternary_scale_ = TernaryScale::kMultiplies;

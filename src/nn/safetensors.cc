@@ -30,7 +30,7 @@ struct TypeRow {
   std::string_view name;
   size_t size;
 };
-constexpr std::array<TypeRow, 13> kTypes{{{StoredType::kBool, "BOOL", 1},
+constexpr std::array<TypeRow, 14> kTypes{{{StoredType::kBool, "BOOL", 1},
                                           {StoredType::kU8, "U8", 1},
                                           {StoredType::kI8, "I8", 1},
                                           {StoredType::kU16, "U16", 2},
@@ -42,7 +42,8 @@ constexpr std::array<TypeRow, 13> kTypes{{{StoredType::kBool, "BOOL", 1},
                                           {StoredType::kF16, "F16", 2},
                                           {StoredType::kBF16, "BF16", 2},
                                           {StoredType::kF32, "F32", 4},
-                                          {StoredType::kF64, "F64", 8}}};
+                                          {StoredType::kF64, "F64", 8},
+                                          {StoredType::kF8E4M3, "F8_E4M3", 1}}};
 
 const TypeRow& row(StoredType type) { return kTypes[static_cast<size_t>(type)]; }
 

@@ -17,7 +17,22 @@
 
 namespace zeta::nn {
 
-enum class StoredType { kBool, kU8, kI8, kU16, kI16, kU32, kI32, kU64, kI64, kF16, kBF16, kF32, kF64 };
+enum class StoredType {
+  kBool,
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kU64,
+  kI64,
+  kF16,
+  kBF16,
+  kF32,
+  kF64,
+  kF8E4M3
+};
 
 std::string_view stored_type_name(StoredType type);  // as written in the header: "F32"
 size_t stored_type_size(StoredType type);            // bytes

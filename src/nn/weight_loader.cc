@@ -1,5 +1,6 @@
 #include "src/nn/weight_loader.h"
 
+#include <ATen/ATen.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <fmt/format.h>
@@ -58,6 +59,8 @@ at::ScalarType scalar_type_of(const TensorBytes& stored) {
       return at::kFloat;
     case StoredType::kF64:
       return at::kDouble;
+    case StoredType::kF8E4M3:
+      return at::kFloat8_e4m3fn;
     default:
       fail_stored(stored, "dtype not supported");
   }
@@ -96,6 +99,13 @@ at::Tensor WeightLoader::floating(const std::string& name, const std::vector<int
 
 at::Tensor WeightLoader::scales(const std::string& name, const std::vector<int64_t>& shape) {
   const at::Tensor stored = floating_as_stored(name, shape);
+  const at::Tensor wide = stored.to(at::kFloat);
+  const at::Tensor wrong = wide.isfinite().logical_not_().logical_or_(wide.eq(0)).flatten().nonzero();
+  if (wrong.numel() > 0) {
+    const auto index = wrong[0].item<int64_t>();
+    fail(name, fmt::format("expected finite scales other than 0, got {} at element {}",
+                           wide.flatten()[index].item<float>(), index));
+  }
   return stored.scalar_type() == at::kHalf ? converted(stored, at::kFloat) : stored;
 }
 

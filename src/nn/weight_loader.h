@@ -22,7 +22,7 @@ class WeightLoader {
 
   // A floating-point tensor of this shape, in dtype().
   at::Tensor floating(const std::string& name, const std::vector<int64_t>& shape);
-  // Scales of this shape, fp32 or bf16 as stored; fp16 becomes fp32.
+  // Scales of this shape, fp32 or bf16 as stored; fp16 becomes fp32. Each must be finite and not 0.
   at::Tensor scales(const std::string& name, const std::vector<int64_t>& shape);
   // A tensor of exactly this dtype and shape.
   at::Tensor exact(const std::string& name, const std::vector<int64_t>& shape, StoredType type);

@@ -7,14 +7,15 @@
 //   bias    (out_features), weight's dtype, or none
 //   y       (…, out_features), contiguous, x's dtype
 //
-// Ŵ is what zeta::quantize_weight gives for precision and group_size; x̂ is int8 with a scale for each token
-// under "1.58bit" (BitNet b1.58, arXiv 2402.17764) and "w4a8", e4m3 with one under "fp8", and x itself under
-// "4bit". docs/design/foundation.md has the formulas.
+// Ŵ is what zeta::quantize_weight gives for precision and group_size; x̂ is x itself under "4bit", e4m3 with
+// a scale for each token under "fp8", else int8 with one (BitNet b1.58, arXiv 2402.17764).
+// docs/design/foundation.md has the formulas.
 //
-// Gradients are straight through (Bengio et al., arXiv 1308.3432): ∂x = ∂y · Ŵ, ∂weight = ∂yᵀ · x̂, ∂bias = Σ
-// ∂y. Of x the forward keeps its codes where it is quantised, else x itself; the weight is quantised again in
-// the backward, so that it may be replaced in between by the same values elsewhere (ZeRO-3). Under autocast x
-// is cast and a float32 weight is not: it is quantised from the values that a checkpoint stores.
+// Gradients are straight through (Bengio et al., arXiv 1308.3432): ∂x = ∂y · Ŵ, ∂weight = ∂yᵀ · x̂,
+// ∂bias = Σ ∂y. Of x the forward keeps nothing if the weight asks for no gradient, else its codes where it is
+// quantised, else x itself. The weight is quantised again in the backward, so that it may be replaced in
+// between by the same values elsewhere (ZeRO-3). Under autocast x is cast and a float32 weight is not: it is
+// quantised from the values that a checkpoint stores.
 //
 // Any device; vmap and double backward are refused by name. Bad arguments throw c10::Error naming the
 // argument, its value and the limit.

@@ -16,6 +16,13 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using OptionalTensor = std::optional<Tensor>;
 
+// Of x's shape and dtype, one element in memory.
+Tensor shape_of_x(const Tensor& grad, const Tensor& weight) {
+  c10::SymDimVector sizes(grad.sym_sizes().begin(), grad.sym_sizes().end());
+  sizes.back() = weight.sym_size(1);
+  return at::zeros({1}, grad.options()).expand_symint(sizes);
+}
+
 // Redispatches both ways, so that tracers (AOTAutograd) see the two ops and not their insides.
 class BitLinear : public torch::autograd::Function<BitLinear> {
  public:
@@ -25,6 +32,10 @@ class BitLinear : public torch::autograd::Function<BitLinear> {
     ctx->saved_data["group_size"] = group_size;
     ctx->saved_data["has_bias"] = bias.has_value();
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
+    if (!weight.requires_grad()) {  // nothing of x is needed for its own gradient
+      ctx->save_for_backward({Tensor(), weight, Tensor()});
+      return bitlinear(x, weight, bias, precision, group_size);
+    }
     // x stays where activations are not quantised; else its codes do, which take less.
     if (!activation_codes(parse_precision(precision))) {
       ctx->save_for_backward({x, weight, Tensor()});
@@ -41,9 +52,9 @@ class BitLinear : public torch::autograd::Function<BitLinear> {
     const std::array<bool, 3> mask = {ctx->needs_input_grad(0), ctx->needs_input_grad(1),
                                       bias && ctx->needs_input_grad(2)};
     const OptionalTensor x_scale = saved[2].defined() ? OptionalTensor(saved[2]) : std::nullopt;
-    auto [grad_x, grad_weight, grad_bias] =
-        bitlinear_backward(grads[0], saved[0], saved[1], ctx->saved_data["precision"].toStringRef(),
-                           ctx->saved_data["group_size"].toInt(), mask, x_scale);
+    auto [grad_x, grad_weight, grad_bias] = bitlinear_backward(
+        grads[0], saved[0].defined() ? saved[0] : shape_of_x(grads[0], saved[1]), saved[1],
+        ctx->saved_data["precision"].toStringRef(), ctx->saved_data["group_size"].toInt(), mask, x_scale);
     return {grad_x, grad_weight, grad_bias, Tensor(), Tensor()};
   }
 };

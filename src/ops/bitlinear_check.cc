@@ -10,7 +10,10 @@ using OptionalTensor = std::optional<Tensor>;
 std::optional<at::ScalarType> activation_codes(Precision precision) {
   switch (precision) {
     case Precision::kTernary:
+    case Precision::kBinary:
+    case Precision::kInt2:
     case Precision::kW4A8:
+    case Precision::kInt8:
       return at::kChar;
     case Precision::kInt4:
       return {};

@@ -14,6 +14,7 @@
 #include "src/ops/packed_linear.h"
 #include "src/ops/packed_linear_cpu.h"
 #include "src/ops/quantize_weight_cpu.h"
+#include "src/ops/quantized_linear.h"
 
 namespace zeta::ops {
 namespace {
@@ -28,11 +29,34 @@ bool has_kernels(Precision precision, at::ScalarType dtype) {
   return precision != Precision::kFp8 && dtype != at::kDouble;
 }
 
+// Products of integers that scales of x's rows and of the weight make a result.
+bool is_integer(Precision precision) { return activation_codes(precision) == at::kChar; }
+
+bool quantizes_in_one_pass(Precision precision) {
+  return precision == Precision::kTernary || has_int4_weights(precision);
+}
+
 // Ŵ of fp32 is c · σ exactly, as the packed product has it; a 16-bit one is rounded.
 bool multiplies_codes(Precision precision, const Tensor& x, const Tensor& weight) {
-  if (precision == Precision::kTernary) return weight.size(0) % 4 == 0 && weight.size(1) < int64_t{1} << 23;
+  if (precision == Precision::kInt2 || precision == Precision::kInt8)
+    return weight.size(1) <= kMostPlaneColumns;
   if (precision == Precision::kW4A8) return weight.size(1) < kMaxInt8Features;
+  if (is_integer(precision)) return weight.size(0) % 4 == 0 && weight.size(1) < int64_t{1} << 23;
   return x.scalar_type() == at::kFloat && cpu::isa() >= cpu::Isa::kAvx512;
+}
+
+Tensor integer_product(Precision precision, const QuantizedActivation& q, const Tensor& packed,
+                       const Tensor& scale, const Tensor& bias) {
+  switch (precision) {
+    case Precision::kInt2:
+      return planes_product(q, packed, 1, scale, bias);
+    case Precision::kInt8:
+      return planes_product(q, packed, 4, scale, bias);
+    case Precision::kW4A8:
+      return int4_product(q, packed, scale, bias);
+    default:
+      return ternary_product(q, packed, scale.item<float>(), bias);
+  }
 }
 
 struct Forward {
@@ -47,8 +71,7 @@ Forward multiply(const Tensor& x, const Tensor& weight, const OptionalTensor& bi
   const Tensor offset = bias ? bias->to(at::kFloat).contiguous() : Tensor();
   if (precision == Precision::kInt4) return {int4_product(rows, packed, scale, offset), {}};
   auto q = quantize_activation(rows);
-  const Tensor y = precision == Precision::kW4A8 ? int4_product(q, packed, scale, offset)
-                                                 : ternary_product(q, packed, scale.item<float>(), offset);
+  const Tensor y = integer_product(precision, q, packed, scale, offset);
   return {y.to(x.scalar_type()), std::move(q)};
 }
 
@@ -60,7 +83,7 @@ Tensor inference(const Tensor& x, const Tensor& weight, const OptionalTensor& bi
   const auto sizes = linear_output_sizes(x, weight.size(0));
   if (multiplies_codes(precision, x, weight))
     return multiply(x, weight, bias, precision, name, group_size).y.view_symint(sizes);
-  if (activation_codes(precision)) return bitlinear_aten(x, weight, bias, name, group_size);
+  if (is_integer(precision)) return bitlinear_aten(x, weight, bias, name, group_size);
   const Tensor used = use_weight_cpu(weight, precision, group_size, dtype);
   return at::linear(rows_of(x), used, bias ? bias->to(dtype) : OptionalTensor()).view_symint(sizes);
 }
@@ -68,7 +91,7 @@ Tensor inference(const Tensor& x, const Tensor& weight, const OptionalTensor& bi
 std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
                                            std::string_view name, int64_t group_size) {
   const Precision precision = check_bitlinear(x, weight, bias, name, group_size);
-  if (!has_kernels(precision, x.scalar_type()) || !activation_codes(precision) ||
+  if (!has_kernels(precision, x.scalar_type()) || !is_integer(precision) ||
       !multiplies_codes(precision, x, weight))
     return bitlinear_forward_aten(x, weight, bias, name, group_size);
   const auto [y, q] = multiply(x, weight, bias, precision, name, group_size);
@@ -97,6 +120,11 @@ Tensor product(const Tensor& a, const Tensor& b) {
                      cpu::avx512::matmul(args, begin * kTile, std::min(end * kTile, args.n));
                    });
   return c;
+}
+
+Tensor weight_used(const Tensor& weight, std::string_view name, int64_t group_size, at::ScalarType dtype) {
+  const auto [codes, scale] = quantize_weight(weight, name, group_size);
+  return dequantize_weight(codes, scale, dtype);
 }
 
 // x̂ in dtype, from the codes that the forward kept or from x.
@@ -129,8 +157,12 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_out, const Tensor
   // A sum's gradient is one number, expanded; two products would each copy it.
   const Tensor grad = rows_of(grad_out).contiguous();
   Tensor grad_x, grad_weight, grad_bias;
-  if (output_mask[0])
-    grad_x = product(grad, use_weight_cpu(weight, precision, group_size, dtype)).view(x.sizes());
+  if (output_mask[0]) {
+    const Tensor used = quantizes_in_one_pass(precision)
+                            ? use_weight_cpu(weight, precision, group_size, dtype)
+                            : weight_used(weight, name, group_size, dtype);
+    grad_x = product(grad, used).view(x.sizes());
+  }
   if (output_mask[1]) {
     grad_weight = product(grad.t(), activation_used(x, x_scale, precision, dtype)).to(weight.scalar_type());
   }

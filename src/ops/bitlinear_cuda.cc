@@ -32,10 +32,16 @@ Tensor padded(const Tensor& codes, int64_t rows, int64_t columns) {
 // y (tokens, out_features) of x's codes.
 Tensor multiply(const QuantizedActivation& x, const QuantizedWeight& weight, const OptionalTensor& bias,
                 at::ScalarType dtype) {
-  const bool grouped = weight.codes.scalar_type() == at::kChar && weight.scale.dim() == 2;
+  const bool grouped = weight.scale.size(-1) > 1;
   if (grouped || at::cuda::getCurrentDeviceProperties()->major != 9)
     return codes_linear(x, weight.codes, weight.scale, bias, dtype);
   const bool fp8 = x.codes.scalar_type() == at::kFloat8_e4m3fn;
+  if (!fp8 && weight.scale.dim() == 2) {  // the int8 product takes one scale: 1, and a pass for the rows'
+    const Tensor one = at::ones({1}, weight.scale.options());
+    Tensor y = multiply(x, {weight.codes, one}, {}, at::kFloat).mul_(weight.scale.t());
+    if (bias) y.add_(*bias);
+    return y.to(dtype);
+  }
   const int64_t out_features = weight.codes.size(0);
   const Tensor a = padded(x.codes, 1, 16), b = padded(weight.codes, 8, 16);
   const Tensor scale = fp8 ? padded(weight.scale, 8, 1) : weight.scale;

@@ -6,6 +6,9 @@
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/library.h>
 
+#include <string>
+#include <utility>
+
 #include "src/ops/linear_shape.h"
 #include "src/ops/quantized_linear.h"
 #include "src/ops/refuse.h"
@@ -24,6 +27,20 @@ Tensor packed_linear(const Tensor& x, const Tensor& packed, const Tensor& scale,
 }
 
 namespace {
+
+constexpr std::pair<std::string_view, PackedFormat> kFormats[] = {
+    {"ternary", PackedFormat::kTernary}, {"int2", PackedFormat::kInt2}, {"int4", PackedFormat::kInt4},
+    {"w4a8", PackedFormat::kW4A8},       {"int8", PackedFormat::kInt8}, {"fp8", PackedFormat::kFp8},
+};
+
+PackedFormat parse_format(std::string_view name) {
+  std::string known;
+  for (const auto& [its_name, format] : kFormats) {
+    if (name == its_name) return format;
+    known += (known.empty() ? "'" : ", '") + std::string(its_name) + "'";
+  }
+  TORCH_CHECK_VALUE(false, "expected format to be one of ", known, ", got '", name, "'");
+}
 
 void check_types(const Tensor& x, const Tensor& packed, const Tensor& scale, const OptionalTensor& bias) {
   const auto type = x.scalar_type();
@@ -70,23 +87,47 @@ void check_int4(const Tensor& packed, const Tensor& scale, const c10::SymInt& ou
                   scale.sym_size(1), " groups");
 }
 
+// The formats with a scale for each output.
+void check_rows(const Tensor& packed, const Tensor& scale, PackedFormat format, std::string_view name,
+                const c10::SymInt& out_features) {
+  const bool fp8 = format == PackedFormat::kFp8, int2 = format == PackedFormat::kInt2;
+  if (!fp8) {
+    TORCH_SYM_CHECK((out_features % 4).sym_eq(0), "expected out_features to be a multiple of 4 for ", name,
+                    ", got ", out_features);
+    TORCH_SYM_CHECK(packed.sym_size(-1).sym_lt(1 << 16), "expected in_features < 2¹⁶ for ", name, ", got ",
+                    packed.sym_size(-1));
+  }
+  check_packed(packed, fp8 ? at::kFloat8_e4m3fn : at::kByte, int2 ? out_features / 4 : out_features);
+  TORCH_SYM_CHECK(scale.sym_numel().sym_eq(out_features), "expected scale of ", out_features,
+                  " elements for ", name, ", got ", scale.sym_sizes());
+}
+
 }  // namespace
 
 PackedFormat check_packed_linear(const Tensor& x, const Tensor& packed, const Tensor& scale,
-                                 const OptionalTensor& bias, std::string_view format,
+                                 const OptionalTensor& bias, std::string_view name,
                                  const c10::SymInt& out_features) {
-  const bool ternary = format == "ternary", int8 = format == "w4a8";
-  TORCH_CHECK_VALUE(ternary || int8 || format == "int4",
-                    "expected format to be one of 'ternary', 'int4', 'w4a8', got '", format, "'");
+  const PackedFormat format = parse_format(name);
   check_types(x, packed, scale, bias);
-  (ternary ? check_ternary : check_int4)(packed, scale, out_features);
-  if (int8) {
+  const bool words = format == PackedFormat::kInt4 || format == PackedFormat::kW4A8;
+  switch (format) {
+    case PackedFormat::kTernary:
+      check_ternary(packed, scale, out_features);
+      break;
+    case PackedFormat::kInt4:
+    case PackedFormat::kW4A8:
+      check_int4(packed, scale, out_features);
+      break;
+    default:
+      check_rows(packed, scale, format, name, out_features);
+      break;
+  }
+  if (format == PackedFormat::kW4A8) {
     TORCH_SYM_CHECK((packed.sym_size(1) * 8).sym_lt(kMaxInt8Features),
                     "expected in_features < 2²⁰ for w4a8, got ", packed.sym_size(1) * 8);
   }
-  check_linear_shapes(x, bias, packed.sym_size(1) * (ternary ? 1 : 8), out_features);
-  if (int8) return PackedFormat::kW4A8;
-  return ternary ? PackedFormat::kTernary : PackedFormat::kInt4;
+  check_linear_shapes(x, bias, packed.sym_size(1) * (words ? 8 : 1), out_features);
+  return format;
 }
 
 namespace {
@@ -97,35 +138,60 @@ Tensor forward_meta(const Tensor& x, const Tensor& packed, const Tensor& scale, 
   return at::empty_symint(linear_output_sizes(x, out_features), x.options());
 }
 
-Tensor unpack(const Tensor& packed, PackedFormat format) {
+// Bits 2i, 2i + 1 of the bytes, one block of rows after the other.
+Tensor unpack_pairs(const Tensor& packed) {
   std::vector<Tensor> parts;
-  if (format == PackedFormat::kTernary) {
-    for (int shift = 0; shift < 8; shift += 2)
-      parts.push_back(at::bitwise_right_shift(packed, shift).bitwise_and_(3));
-    return at::cat(parts).to(at::kChar).sub_(1);
+  for (int shift = 0; shift < 8; shift += 2)
+    parts.push_back(at::bitwise_right_shift(packed, shift).bitwise_and_(3));
+  return at::cat(parts).to(at::kChar);
+}
+
+Tensor unpack(const Tensor& packed, PackedFormat format) {
+  switch (format) {
+    case PackedFormat::kTernary:
+      return unpack_pairs(packed).sub_(1);
+    case PackedFormat::kInt2:
+      return unpack_pairs(packed).mul_(2).sub_(3);
+    case PackedFormat::kFp8:
+      return packed;
+    case PackedFormat::kInt8: {
+      Tensor codes;
+      int shift = 0;
+      for (const Tensor& plane : packed.chunk(4)) {
+        const Tensor digits = unpack_pairs(plane).to(at::kByte).bitwise_left_shift(shift);
+        codes = codes.defined() ? codes.bitwise_or_(digits) : digits;
+        shift += 2;
+      }
+      return codes.bitwise_xor_(0x80).view(at::kChar);
+    }
+    case PackedFormat::kInt4:
+    case PackedFormat::kW4A8:
+      break;
   }
+  std::vector<Tensor> parts;
   for (int shift = 0; shift < 32; shift += 4) {
     parts.push_back(at::bitwise_right_shift(packed, shift).bitwise_and_(15).to(at::kChar));
   }
   return at::stack(parts, -1).flatten(1).sub_(8);
 }
 
-}  // namespace
-
-Tensor packed_linear_aten(const Tensor& x, const Tensor& packed, const Tensor& scale,
-                          const OptionalTensor& bias, std::string_view name, c10::SymInt out_features) {
-  const PackedFormat format = check_packed_linear(x, packed, scale, bias, name, out_features);
-  const bool ternary = format == PackedFormat::kTernary;
-  const Tensor codes = unpack(packed, format);
-  const Tensor scales = ternary ? scale.to(at::kFloat).reshape({1}) : scale.to(at::kFloat);
-  const Tensor y = quantized_linear(x.reshape({-1, codes.size(1)}), codes, scales, bias,
-                                    ternary                         ? Precision::kTernary
-                                    : format == PackedFormat::kInt4 ? Precision::kInt4
-                                                                    : Precision::kW4A8);
-  return y.view_symint(linear_output_sizes(x, out_features));
+Precision precision_of(PackedFormat format) {
+  switch (format) {
+    case PackedFormat::kTernary:
+      return Precision::kTernary;
+    case PackedFormat::kInt4:
+      return Precision::kInt4;
+    case PackedFormat::kW4A8:
+      return Precision::kW4A8;
+    case PackedFormat::kInt2:
+      return Precision::kInt2;
+    case PackedFormat::kInt8:
+      return Precision::kInt8;
+    case PackedFormat::kFp8:
+      break;
+  }
+  return Precision::kFp8;
 }
-
-namespace {
 
 template <c10::DeviceType kDevice, c10::DispatchKey kKey>
 Tensor forward_autocast(const Tensor& x, const Tensor& packed, const Tensor& scale,
@@ -137,6 +203,22 @@ Tensor forward_autocast(const Tensor& x, const Tensor& packed, const Tensor& sca
 }
 
 }  // namespace
+
+Tensor packed_linear_aten(const Tensor& x, const Tensor& packed, const Tensor& scale,
+                          const OptionalTensor& bias, std::string_view name, c10::SymInt out_features) {
+  const PackedFormat format = check_packed_linear(x, packed, scale, bias, name, out_features);
+  const Tensor codes = unpack(packed, format), wide = scale.to(at::kFloat);
+  Tensor scales = wide;
+  if (format == PackedFormat::kTernary) {
+    scales = wide.reshape({1});
+  } else if (format != PackedFormat::kInt4 && format != PackedFormat::kW4A8) {
+    scales = wide.reshape({-1, 1});
+  }
+  const Tensor y =
+      quantized_linear(x.reshape({-1, codes.size(1)}), codes, scales, bias, precision_of(format));
+  return y.view_symint(linear_output_sizes(x, out_features));
+}
+
 }  // namespace zeta::ops
 
 TORCH_LIBRARY_FRAGMENT(zeta, m) {
@@ -146,6 +228,7 @@ TORCH_LIBRARY_FRAGMENT(zeta, m) {
       {at::Tag::pt2_compliant_tag});
 }
 
+// For devices without a kernel of ours.
 TORCH_LIBRARY_IMPL(zeta, CompositeExplicitAutograd, m) {
   m.impl("packed_linear", zeta::ops::packed_linear_aten);
 }

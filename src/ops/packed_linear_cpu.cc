@@ -56,6 +56,35 @@ Tensor ternary_product(const QuantizedActivation& q, const Tensor& packed, float
   return out;
 }
 
+Tensor planes_product(const QuantizedActivation& q, const Tensor& packed, int64_t planes, const Tensor& scale,
+                      const Tensor& bias) {
+  const QuantizedActivation whole{q.codes, at::ones_like(q.scale), q.sum};
+  const Tensor sums = ternary_product(whole, packed, 1, {});
+  Tensor out = at::empty({sums.size(0), scale.size(0)}, q.scale.options());
+  const auto* const factor = scale.const_data_ptr<float>();
+  const float* const offset = data_or_null(bias);
+  const int64_t n = out.size(1), rows = packed.size(0), rows_of_plane = rows / planes;
+  at::parallel_for(0, out.size(0), std::max<int64_t>(1, 32768 / n), [&](int64_t begin, int64_t end) {
+    for (int64_t m = begin; m < end; ++m) {
+      const float* const from = sums.const_data_ptr<float>() + m * sums.size(1);
+      float* const to = out.mutable_data_ptr<float>() + m * n;
+      const float token = q.scale.const_data_ptr<float>()[m];
+      const int32_t sum = q.sum.const_data_ptr<int32_t>()[m];
+      for (int64_t i = 0; i < n; ++i) {
+        // A plane's sum is that of its digits minus `sum`. 2 bits: c = 2d − 3. 8 bits: c = Σ 4ᵖ dₚ − 128.
+        const float* const digit = from + i / rows_of_plane * rows + i % rows_of_plane;
+        int32_t exact = 2 * static_cast<int32_t>(digit[0]) - sum;
+        if (planes == 4) {
+          exact = -43 * sum;
+          for (int64_t p = 0; p < 4; ++p) exact += static_cast<int32_t>(digit[p * rows_of_plane]) << 2 * p;
+        }
+        to[i] = static_cast<float>(exact) * (factor[i] / token) + (offset != nullptr ? offset[i] : 0.0F);
+      }
+    }
+  });
+  return out;
+}
+
 Tensor int4_product(const Tensor& x, const Tensor& packed, const Tensor& scale, const Tensor& bias) {
   Tensor out = at::empty({x.size(0), packed.size(0)}, x.options().dtype(at::kFloat));
   if (out.numel() == 0) return out;
@@ -116,9 +145,15 @@ Tensor product(PackedFormat format, const Tensor& rows, const Tensor& packed, co
     case PackedFormat::kInt4:
       return int4_product(rows, packed, scale, bias);
     case PackedFormat::kW4A8:
+      return int4_product(quantize_activation(rows), packed, scale, bias);
+    case PackedFormat::kInt2:
+    case PackedFormat::kInt8:
+      return planes_product(quantize_activation(rows), packed, format == PackedFormat::kInt8 ? 4 : 1,
+                            scale.to(at::kFloat).contiguous().view({-1, 1}), bias);
+    case PackedFormat::kFp8:
       break;
   }
-  return int4_product(quantize_activation(rows), packed, scale, bias);
+  return fp8_product(rows, packed, scale, bias);
 }
 
 Tensor forward_cpu(const Tensor& x, const Tensor& packed, const Tensor& scale,

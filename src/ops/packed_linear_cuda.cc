@@ -94,8 +94,9 @@ void run(PackedFormat format, const Tensor& x, const Tensor& packed, const Tenso
 Tensor forward_cuda(const Tensor& x, const Tensor& packed, const Tensor& scale,
                     const std::optional<Tensor>& bias, std::string_view name, c10::SymInt out_features) {
   const PackedFormat format = check_packed_linear(x, packed, scale, bias, name, out_features);
-  if (format == PackedFormat::kW4A8) return packed_linear_aten(x, packed, scale, bias, name, out_features);
   const c10::cuda::CUDAGuard guard(x.device());
+  if (format != PackedFormat::kTernary && format != PackedFormat::kInt4)
+    return packed_linear_aten(x, packed, scale, bias, name, out_features);
   const Tensor rows = aligned(x.reshape({-1, x.size(-1)}).contiguous());
   const Tensor scales = readable(scale);
   const Tensor offset = bias ? readable(*bias) : Tensor();

@@ -1,4 +1,4 @@
-// Activations as int8, a scale for each token: the other operand of a ternary product. (As e4m3:
+// Activations as int8, a scale for each token: the other operand of products with integer weights. (As e4m3:
 // quantize_fp8.h.)
 #pragma once
 

@@ -8,6 +8,8 @@
 
 #include "kernels/cuda/quantize/quantize.h"
 #include "src/ops/cuda_values.h"
+#include "src/ops/quantize_levels.h"
+#include "src/ops/quantized_linear.h"
 
 namespace zeta::ops {
 namespace {
@@ -26,6 +28,10 @@ void run(const Tensor& weight, Precision precision, int64_t group_size, const We
   const Tensor w = aligned(weight.scalar_type() == at::kDouble ? weight.to(at::kFloat) : weight);
   const cuda::Values values = cuda_values(w);
   switch (precision) {
+    case Precision::kBinary:
+    case Precision::kInt2:
+    case Precision::kInt8:
+      TORCH_INTERNAL_ASSERT(false, "quantize_levels has this precision");
     case Precision::kTernary: {
       const Tensor workspace = at::empty({cuda::kTernaryWorkspace}, w.options().dtype(at::kByte));
       C10_CUDA_CHECK(cuda::quantize_ternary(values, w.numel(), cuda_dtype(weight.scalar_type()),
@@ -55,6 +61,12 @@ std::tuple<Tensor, Tensor> forward(const Tensor& weight, std::string_view name, 
 }  // namespace
 
 QuantizedWeight quantize_weight_cuda(const Tensor& weight, Precision precision, int64_t group_size) {
+  if (has_levels(precision)) {
+    const c10::cuda::CUDAGuard guard(weight.device());
+    auto [codes, scale] =
+        quantize_levels(weight.to(at::kFloat).contiguous(), precision, weight.scalar_type());
+    return {codes, scale};
+  }
   const auto options = weight.options();
   QuantizedWeight q{at::empty(weight.sizes(), options.dtype(weight_codes(precision))),
                     at::empty_symint(scale_sizes(weight, precision, group_size), options.dtype(at::kFloat))};
@@ -63,6 +75,10 @@ QuantizedWeight quantize_weight_cuda(const Tensor& weight, Precision precision, 
 }
 
 Tensor weight_used_cuda(const Tensor& weight, Precision precision, int64_t group_size, at::ScalarType dtype) {
+  if (has_levels(precision)) {
+    const auto [codes, scale] = quantize_weight_cuda(weight, precision, group_size);
+    return dequantize_weight(codes, scale, dtype);
+  }
   Tensor used = at::empty(weight.sizes(), weight.options().dtype(dtype));
   run(weight, precision, group_size, {nullptr, nullptr, cuda_output(used)});
   return used;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "src/ops/quantize_fp8.h"
+#include "src/ops/quantize_levels.h"
 #include "src/ops/refuse.h"
 
 namespace zeta::ops {
@@ -19,10 +20,9 @@ namespace {
 
 // Every precision that there is; what else depends on one switches over the enum.
 constexpr std::pair<std::string_view, Precision> kPrecisions[] = {
-    {"1.58bit", Precision::kTernary},
-    {"4bit", Precision::kInt4},
+    {"1bit", Precision::kBinary}, {"1.58bit", Precision::kTernary}, {"2bit", Precision::kInt2},
+    {"4bit", Precision::kInt4},   {"w4a8", Precision::kW4A8},       {"8bit", Precision::kInt8},
     {"fp8", Precision::kFp8},
-    {"w4a8", Precision::kW4A8},
 };
 
 }  // namespace
@@ -66,11 +66,14 @@ at::ScalarType weight_codes(Precision precision) {
 c10::SymDimVector scale_sizes(const Tensor& weight, Precision precision, int64_t group_size) {
   switch (precision) {
     case Precision::kTernary:
+    case Precision::kBinary:
       return {1};
     case Precision::kInt4:
     case Precision::kW4A8:
       return {weight.sym_size(0), weight.sym_size(1) / group_size};
     case Precision::kFp8:
+    case Precision::kInt2:
+    case Precision::kInt8:
       break;
   }
   return {weight.sym_size(0), 1};
@@ -100,6 +103,7 @@ std::tuple<Tensor, Tensor> quantize_aten(const Tensor& weight, std::string_view 
   check_weight(weight, precision, group_size);
   const Tensor w = weight.to(at::kFloat).contiguous();
   if (precision == Precision::kFp8) return quantize_fp8_weight(w);
+  if (has_levels(precision)) return quantize_levels(w, precision, weight.scalar_type());
   if (precision == Precision::kTernary) {
     // Summed in float64, as on CPU: codes may not depend on where a weight is quantised.
     const Tensor mean = w.abs().mean(at::kDouble).to(at::kFloat).clamp_min_(1e-5);

@@ -6,9 +6,12 @@
 //
 //   precision  codes   scale
 //   1.58bit    −1..1   (1)                                       BitNet b1.58, arXiv 2402.17764
+//   1bit       −1, 1   (1)                                       BitNet, arXiv 2310.11453
+//   2bit       −3, −1, 1, 3  (out_features, 1)
 //   4bit       −8..7   (out_features, in_features / group_size)  group_size a multiple of 8 that divides
 //   in_features
 //   w4a8       as 4bit
+//   8bit       −128..127  (out_features, 1)
 //   fp8        e4m3   (out_features, 1)
 //
 // The arithmetic is written in docs/design/foundation.md. A weight that is not finite gives a scale that is
@@ -24,7 +27,7 @@
 
 namespace zeta::ops {
 
-enum class Precision { kTernary, kInt4, kFp8, kW4A8 };
+enum class Precision { kTernary, kInt4, kFp8, kBinary, kInt2, kInt8, kW4A8 };
 
 // Whether weights have the codes and scales of 4bit.
 C10_EXPORT bool has_int4_weights(Precision precision);

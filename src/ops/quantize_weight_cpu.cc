@@ -4,7 +4,9 @@
 #include <numeric>
 
 #include "kernels/cpu/quantize/quantize.h"
+#include "src/ops/packed_linear.h"
 #include "src/ops/quantize_fp8.h"
+#include "src/ops/quantize_levels.h"
 #include "src/ops/quantize_weight.h"
 #include "src/ops/quantize_weight_cpu.h"
 #include "src/ops/rows.h"
@@ -29,6 +31,8 @@ std::tuple<Tensor, Tensor> quantize_cpu(const Tensor& weight, std::string_view n
   const Precision precision = parse_precision(name);
   check_weight(weight, precision, group_size);
   if (precision == Precision::kFp8) return quantize_fp8_weight(weight.to(at::kFloat).contiguous());
+  if (has_levels(precision))
+    return quantize_levels(weight.to(at::kFloat).contiguous(), precision, weight.scalar_type());
   const Tensor w = weight.contiguous();
   const int64_t columns = w.size(1);
   Tensor codes = at::empty(w.sizes(), w.options().dtype(at::kChar));
@@ -69,11 +73,37 @@ Tensor use_weight_cpu(const Tensor& weight, Precision precision, int64_t group_s
   return used.to(dtype);
 }
 
+namespace {
+
+// Values 0 to 3, (4 n, columns), as a ternary layer's bytes: (n, columns).
+Tensor pack_pairs(const Tensor& values) {
+  const auto quarters = values.chunk(4);
+  Tensor packed = quarters[0].clone();
+  for (int i = 1; i < 4; ++i) packed.bitwise_or_(quarters[static_cast<size_t>(i)].bitwise_left_shift(2 * i));
+  return packed;
+}
+
+}  // namespace
+
+Tensor pack_int8_planes(const Tensor& codes) {
+  const Tensor biased = codes.view(at::kByte).bitwise_xor(0x80);  // + 128
+  std::vector<Tensor> planes;
+  for (int shift = 0; shift < 8; shift += 2)
+    planes.push_back(pack_pairs(biased.bitwise_right_shift(shift).bitwise_and_(3)));
+  return at::cat(planes);
+}
+
 Tensor pack_codes_cpu(const Tensor& codes, Precision precision) {
-  const int64_t columns = codes.size(1), per_row = precision == Precision::kTernary ? 4 : 1;
+  if (precision == Precision::kInt2 || precision == Precision::kInt8) {
+    const Tensor whole = at::constant_pad_nd(codes, {0, 0, 0, -codes.size(0) & 3}).contiguous();
+    if (precision == Precision::kInt8) return pack_int8_planes(whole);
+    return pack_pairs(whole.add(3).bitwise_right_shift(1).to(at::kByte));
+  }
+  const bool four = precision == Precision::kTernary || precision == Precision::kBinary;
+  const int64_t columns = codes.size(1), per_row = four ? 4 : 1;
   const int64_t rows = codes.size(0) / per_row, grain = std::max<int64_t>(1, 32768 / columns);
   const int8_t* from = codes.const_data_ptr<int8_t>();
-  if (precision == Precision::kTernary) {
+  if (four) {
     Tensor packed = at::empty({rows, columns}, codes.options().dtype(at::kByte));
     uint8_t* to = packed.mutable_data_ptr<uint8_t>();
     at::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) {

@@ -29,21 +29,22 @@ Tensor codes_linear(const QuantizedActivation& q, const Tensor& codes, const Ten
                     const std::optional<Tensor>& bias, at::ScalarType dtype) {
   if (codes.scalar_type() == at::kFloat8_e4m3fn) return fp8_linear(q, codes, scale, bias, dtype);
   const auto wide = dtype == at::kDouble ? at::kDouble : at::kFloat;
-  // Activations enter as q / 128: as exact as q, and no sum leaves float16's range.
-  const bool grouped = scale.dim() == 2;
-  const Tensor weight = grouped ? dequantize_weight(codes, scale, dtype) : codes.to(dtype);
-  Tensor y = at::mm(q.codes.mul(1.0f / 128).to(dtype), weight.t()).to(wide);
-  y.mul_(grouped ? q.scale.reciprocal().mul_(128) : scale.mul(128).div(q.scale));
+  // Activations enter as q / 128: as exact as q, and no sum leaves float16's range but with codes of 8 bits.
+  const bool grouped = scale.size(-1) > 1, rows = scale.dim() == 2 && !grouped;
+  const auto type = rows && dtype == at::kHalf ? at::kFloat : dtype;
+  const Tensor weight = grouped ? dequantize_weight(codes, scale, type) : codes.to(type);
+  Tensor y = at::mm(q.codes.mul(1.0f / 128).to(type), weight.t()).to(wide);
+  y.mul_(grouped ? q.scale.reciprocal().mul_(128) : (rows ? scale.t() : scale).div(q.scale).mul_(128));
   if (bias) y.add_(*bias);
   return y.to(dtype);
 }
 
 Tensor quantized_linear(const Tensor& x, const Tensor& codes, const Tensor& scale,
                         const std::optional<Tensor>& bias, Precision precision) {
-  if (precision == Precision::kTernary || precision == Precision::kW4A8)
-    return codes_linear(quantize_activation(x), codes, scale, bias, x.scalar_type());
   if (precision == Precision::kFp8)
     return codes_linear(quantize_fp8_activation(x), codes, scale, bias, x.scalar_type());
+  if (precision != Precision::kInt4)
+    return codes_linear(quantize_activation(x), codes, scale, bias, x.scalar_type());
   const auto dtype = x.scalar_type();
   return at::linear(x, dequantize_weight(codes, scale, dtype),
                     bias ? bias->to(dtype) : std::optional<Tensor>());

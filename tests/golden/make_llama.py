@@ -2,10 +2,12 @@
 
     python tests/golden/make_llama.py OUTPUT
 
-writes OUTPUT/{dense,dense_bf16,ternary,ternary_bitlinear,int4,w4a8}: Hugging Face folders with a byte-level BPE
-tokenizer and a chat template, packed by transformers' and compressed-tensors' own packers, never by ours.
+writes OUTPUT/{dense,dense_bf16,ternary,ternary_bitlinear,int4,w4a8,int2,int8,fp8}: Hugging Face folders with a
+byte-level BPE tokenizer and a chat template, packed by transformers' and compressed-tensors' own packers, never by
+ours.
 Each also holds `expected.safetensors`: `prompt` (p), `logits` (p, vocab) of every prompt position,
-and `greedy` (24), all computed by transformers on the packed folder. `OUTPUT/complete` is written last and
+and `greedy` (24), all computed by transformers on the packed folder; of int2, int8 and fp8, whose activations
+transformers rounds otherwise or not at all, by `Rounded` below in its place. `OUTPUT/complete` is written last and
 names the version of this script, which does nothing when it is up to date.
 """
 
@@ -23,7 +25,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.integrations.bitnet import pack_weights
@@ -158,6 +160,85 @@ def w4a8(state: State, config: dict[str, object]) -> State:
     return out
 
 
+def rows(precision: str) -> Callable[[State, dict[str, object]], State]:
+    """A scale for each output; docs/design/foundation.md has the formulas."""
+
+    def pack(state: State, config: dict[str, object]) -> State:
+        numbers = {"num_bits": 8, "type": "float" if precision == "fp8" else "int", "symmetric": True}
+        group = {
+            "targets": ["Linear"],
+            "weights": numbers | {"strategy": "channel", "dynamic": False},
+            "input_activations": numbers | {"strategy": "token", "dynamic": True},
+        }
+        config["quantization_config"] = {
+            "quant_method": "compressed-tensors",
+            "format": "float-quantized" if precision == "fp8" else "int-quantized",
+            "config_groups": {"group_0": group},
+            "ignore": ["lm_head"],
+        }
+        if precision == "int2":
+            ours = {"quant_method": "zeta", "format": "int2", "modules_to_not_convert": ["lm_head"]}
+            config["quantization_config"] = ours
+        out: State = {}
+        for name, weight in state.items():
+            if not is_packed(name):
+                out[name] = weight
+                continue
+            greatest = weight.abs().amax(-1, keepdim=True)
+            if precision == "int2":
+                scale = (weight.abs().mean(-1, keepdim=True) * 0.625).bfloat16().float()
+                digits = (weight / (2 * scale)).floor().clamp(-2, 1) + 2
+                out[name] = sum(part.to(torch.uint8) << 2 * i for i, part in enumerate(digits.chunk(4)))
+            elif precision == "int8":
+                scale = (greatest / 127.5).bfloat16().float()
+                out[name] = (weight / scale).round().clamp(-128, 127).to(torch.int8)
+            else:
+                scale = (greatest / 448).bfloat16().float()
+                out[name] = (weight / scale).clamp(-448, 448).to(torch.float8_e4m3fn)
+            out[name + "_scale"] = scale
+        return out
+
+    return pack
+
+
+class Rounded(torch.nn.Module):
+    """A linear layer of such a folder, in plain torch."""
+
+    def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        self.fp8 = weight.dtype == torch.float8_e4m3fn
+        if weight.dtype == torch.uint8:
+            weight = torch.cat([(weight >> shift & 3) * 2.0 - 3 for shift in (0, 2, 4, 6)])
+        self.codes, self.scale, self.bias = weight.double(), scale, bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        greatest = x.abs().amax(-1, keepdim=True)
+        if self.fp8:
+            step = greatest / 448
+            y = ((x / step).to(torch.float8_e4m3fn).double() @ self.codes.T).float() * step * self.scale.T
+        else:
+            s = 127 * (1 / greatest.clamp(min=1e-5))
+            y = ((x * s).round().double() @ self.codes.T).float() * (self.scale.T / s)
+        return y if self.bias is None else y + self.bias
+
+
+def load_rounded(folder: Path) -> LlamaForCausalLM:
+    config = LlamaConfig.from_pretrained(folder)
+    del config.quantization_config
+    model = LlamaForCausalLM._from_config(config, attn_implementation="eager").eval()
+    state = load_file(folder / "model.safetensors")
+    for name in [name for name in state if is_packed(name)]:
+        parent, _, child = name.removesuffix(".weight").rpartition(".")
+        layer = Rounded(
+            state.pop(name), state.pop(f"{name}_scale"), state.pop(f"{parent}.{child}.bias", None)
+        )
+        setattr(model.get_submodule(parent), child, layer)
+    if config.tie_word_embeddings:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    model.load_state_dict(state)
+    return model
+
+
 LLAMA3_ROPE = {
     "rope_type": "llama3",
     "rope_theta": 10000.0,
@@ -173,6 +254,9 @@ FOLDERS: dict[str, tuple[Callable[[State, dict[str, object]], State], dict[str, 
     "ternary_bitlinear": (ternary("bitlinear"), {"attention_bias": True, "tie_word_embeddings": True}),
     "int4": (int4, {"mlp_bias": True, "num_key_value_heads": 1}),
     "w4a8": (w4a8, {"attention_bias": True}),
+    "int2": (rows("int2"), {"attention_bias": True}),
+    "int8": (rows("int8"), {"mlp_bias": True, "tie_word_embeddings": True}),
+    "fp8": (rows("fp8"), {"attention_bias": True}),
 }
 
 
@@ -197,7 +281,10 @@ def write_folder(folder: Path, tokenizer: Tokenizer, seed: int) -> None:
 @torch.no_grad()
 def expected(folder: Path, prompt: list[int]) -> State | None:
     """What transformers answers; None when the greedy choice is too close to call or ends early."""
-    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    if folder.name in ("int2", "int8", "fp8"):
+        model = load_rounded(folder)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
     ids = list(prompt)
     for _ in range(NEW_TOKENS):
         logits = model(torch.tensor([ids])).logits[0].float()

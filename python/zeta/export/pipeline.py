@@ -40,8 +40,8 @@ def export(
         checkpoint: a `step-NNNNNN` folder of `zeta.train`, a run (its latest checkpoint), or a plain Hugging
             Face folder.
         out: the folder to make.
-        precision: `"1.58bit"`, `"4bit"`, `"w4a8"`, `"fp8"` or `"none"`; left out, what was trained with. A model
-            trained with `"none"` can be rounded to any.
+        precision: a precision of `BitLinear` or `"none"`; left out, what was trained with. A model trained with
+            `"none"` can be rounded to any.
         group_size: input features that share a 4-bit scale; left out, what was trained with, or 128.
         dtype: of the tensors that are not packed, as `"bfloat16"`; left out, what was trained with.
         max_shard_size: bytes of tensors in one safetensors file.

@@ -29,7 +29,7 @@ class ExportReport:
 
     Attributes:
         out: the folder that was written.
-        precision: of its linear layers: `"1.58bit"`, `"4bit"`, `"w4a8"`, `"fp8"` or `"none"`.
+        precision: of its linear layers: a precision of `BitLinear` or `"none"`.
         sizes: by kind of tensor, one of `KINDS`.
         packed_layers: linear layers that were packed; codes and scales of each were read back and compared.
         plain_tensors: the other tensors, likewise.

@@ -29,7 +29,7 @@ class Source:
         folder: where it lies.
         tokenizer: the folder of its tokenizer.
         config: its config.json.
-        precision: `"1.58bit"`, `"4bit"`, `"w4a8"`, `"fp8"` or `"none"`: what its linear layers were trained with.
+        precision: a precision of `BitLinear` or `"none"`: what its linear layers were trained with.
         group_size: what 4-bit weights were trained with; the default where nothing was.
         dtype: of the weights as the forward saw them.
         weights: its tensors as stored, which under ZeRO-3 means the optimizer's fp32 masters.

@@ -9,11 +9,13 @@ import torch
 from zeta.export.errors import ExportError
 from zeta.export.form import Form
 from zeta.export.fp8 import Fp8
+from zeta.export.int2 import Int2
 from zeta.export.int4 import Int4, W4A8Int4
+from zeta.export.int8 import Int8
 from zeta.export.skeleton import Skeleton
 from zeta.export.source import NONE, Source
 from zeta.export.ternary import Ternary
-from zeta.quant.precision import FP8, INT4, KNOWN, TERNARY, W4A8
+from zeta.quant.precision import BINARY, FP8, INT2, INT4, INT8, KNOWN, TERNARY, W4A8
 
 PRECISIONS = (*KNOWN, NONE)
 
@@ -54,7 +56,15 @@ def choose_target(
         raise ExportError(
             f"{source.folder}: was trained with group_size {source.group_size}, asked for {group_size}"
         )
-    forms = {TERNARY: Ternary(), INT4: Int4(group_size), W4A8: W4A8Int4(group_size), FP8: Fp8()}
+    forms: dict[str, Form] = {
+        BINARY: Ternary(),
+        TERNARY: Ternary(),
+        INT2: Int2(),
+        INT4: Int4(group_size),
+        W4A8: W4A8Int4(group_size),
+        INT8: Int8(),
+        FP8: Fp8(),
+    }
     form = forms.get(precision)
     return Target(precision, group_size, dtype or source.dtype, form)
 

@@ -18,9 +18,13 @@ class BitLinear(nn.Linear):
     anew each time; gradients pass the quantisers straight through. `zeta.quant.quantize_weight` gives the
     codes and scales that a forward used, which is what an exported model stores.
 
-    - `"1.58bit"`: weights −1, 0 or 1 with one scale; activations int8 with a scale for each token.
+    - `"1bit"`: weights −1 or 1, the sign of what exceeds their mean, with one scale; activations int8 with a scale
+      for each token.
+    - `"1.58bit"`: weights −1, 0 or 1 with one scale; activations as under `"1bit"`.
+    - `"2bit"`: weights −3, −1, 1 or 3 with a scale for each output feature; activations as under `"1bit"`.
     - `"4bit"`: weights −8…7 with a scale for each `group_size` input features; activations untouched.
-    - `"w4a8"`: weights as under `"4bit"`, activations as under `"1.58bit"`.
+    - `"w4a8"`: weights as under `"4bit"`, activations as under `"1bit"`.
+    - `"8bit"`: weights −128…127 with a scale for each output feature; activations as under `"1bit"`.
     - `"fp8"`: weights and activations e4m3, with a scale for each output feature and each token.
 
     The forward touches only the layer's own parameters, so the layer works wherever `nn.Linear` does: under
@@ -31,7 +35,7 @@ class BitLinear(nn.Linear):
         in_features: size of each input.
         out_features: size of each output.
         bias: whether to add a learned bias.
-        precision: `"1.58bit"`, `"4bit"`, `"w4a8"` or `"fp8"`.
+        precision: `"1bit"`, `"1.58bit"`, `"2bit"`, `"4bit"`, `"w4a8"`, `"8bit"` or `"fp8"`.
         group_size: input features that share a scale under `"4bit"` and `"w4a8"`; a multiple of 8 that divides
             `in_features`.
         device: of the parameters.
@@ -47,7 +51,8 @@ class BitLinear(nn.Linear):
         NotImplementedError: in use, for `torch.func.vmap`.
 
     References:
-        Ma et al., "The Era of 1-bit LLMs", arXiv 2402.17764 (b1.58); Bengio et al., arXiv 1308.3432 (straight
+        Ma et al., "The Era of 1-bit LLMs", arXiv 2402.17764 (b1.58); Wang et al., "BitNet", arXiv
+        2310.11453 (1bit); Bengio et al., arXiv 1308.3432 (straight
         through).
 
     Example:

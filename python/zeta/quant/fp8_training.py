@@ -132,9 +132,10 @@ def convert_to_fp8_training(
     *,
     module_filter_fn: Callable[[nn.Module, str], bool] | None = None,
 ) -> nn.Module:
-    """Turn every `nn.Linear` of a model into a `Float8Linear`, in place, for faster training.
+    """Turn every `nn.Linear` of a model into a `Float8Linear`, in place.
 
-    Parameters stay the same objects. For speed compile the model: the quantisers are many small operations.
+    Parameters stay the same objects. The quantisers are many small operations, which `torch.compile` fuses; on a GPU
+    it does not trace `"blockwise"` (with `fullgraph=True` an error), whose products are torch's `scaled_mm`.
     Either every chosen layer is converted or, on an error, none.
 
     Args:

@@ -8,12 +8,37 @@ import torch
 from torch import Tensor, nn
 
 from zeta import _library
-from zeta.quant.pack import pack_int4, pack_ternary, unpack_int4, unpack_ternary
-from zeta.quant.precision import FP8, INT4, PRECISIONS, TERNARY, W4A8
+from zeta.quant.pack import (
+    pack_int2,
+    pack_int4,
+    pack_int8,
+    pack_ternary,
+    unpack_int2,
+    unpack_int4,
+    unpack_int8,
+    unpack_ternary,
+)
+from zeta.quant.precision import BINARY, FP8, INT2, INT4, INT8, PRECISIONS, TERNARY, W4A8
 
 _library.load()
 
-_FORMATS = {TERNARY: "ternary", INT4: "int4", W4A8: "w4a8"}
+_FORMATS = {
+    BINARY: "ternary",
+    TERNARY: "ternary",
+    INT2: "int2",
+    INT4: "int4",
+    W4A8: "w4a8",
+    INT8: "int8",
+}
+_PACK = {
+    BINARY: (pack_ternary, unpack_ternary),
+    TERNARY: (pack_ternary, unpack_ternary),
+    INT2: (pack_int2, unpack_int2),
+    INT4: (pack_int4, unpack_int4),
+    W4A8: (pack_int4, unpack_int4),
+    INT8: (pack_int8, unpack_int8),
+    FP8: (Tensor.contiguous, Tensor.clone),
+}
 
 
 class PackedLinear(nn.Module):
@@ -26,7 +51,7 @@ class PackedLinear(nn.Module):
         codes: int8 `(out_features, in_features)`, or float8_e4m3fn for `"fp8"`.
         scale: as `zeta.quant.quantize_weight` returns it beside them.
         bias: `(out_features)` or None.
-        precision: `"1.58bit"`, `"4bit"`, `"w4a8"` or `"fp8"`.
+        precision: any of `BitLinear`'s.
         dtype: of the weight that was quantised.
 
     Shape:
@@ -34,7 +59,7 @@ class PackedLinear(nn.Module):
         - output: `(*, out_features)`, in the input's dtype
 
     Raises:
-        ValueError: `"1.58bit"` with `out_features` that is no multiple of 4.
+        ValueError: `"1bit"`, `"1.58bit"`, `"2bit"` or `"8bit"` with `out_features` that is no multiple of 4.
     """
 
     def __init__(
@@ -43,9 +68,8 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.out_features, self.in_features = codes.shape
         self.precision, self.weight_dtype = precision, dtype
-        pack = {TERNARY: pack_ternary, INT4: pack_int4, W4A8: pack_int4, FP8: Tensor.contiguous}[precision]
-        self.register_buffer("weight_packed", pack(codes))
-        self.register_buffer("weight_scale", scale if precision == TERNARY else scale.bfloat16())
+        self.register_buffer("weight_packed", _PACK[precision][0](codes))
+        self.register_buffer("weight_scale", scale if scale.dim() == 1 else scale.bfloat16())
         self.register_parameter("bias", bias)
 
     @property
@@ -60,10 +84,7 @@ class PackedLinear(nn.Module):
 
     def unpack(self) -> tuple[Tensor, Tensor]:
         """Codes and float32 scale, as they were given."""
-        unpack = {TERNARY: unpack_ternary, INT4: unpack_int4, W4A8: unpack_int4, FP8: Tensor.clone}[
-            self.precision
-        ]
-        return unpack(self.weight_packed), self.weight_scale.float()
+        return _PACK[self.precision][1](self.weight_packed), self.weight_scale.float()
 
     def forward(self, input: Tensor) -> Tensor:
         if self.precision == FP8:  # its codes and scale are what the layer finds in codes · scale again

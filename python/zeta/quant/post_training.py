@@ -15,7 +15,7 @@ from zeta.quant.fp8_training import Float8Linear
 from zeta.quant.fused_inference import leave_fused_inference
 from zeta.quant.gptq import gptq
 from zeta.quant.packed_layer import PackedLinear
-from zeta.quant.precision import DEFAULT_GROUP_SIZE, INT4, PRECISIONS, TERNARY, check_precision
+from zeta.quant.precision import DEFAULT_GROUP_SIZE, FP8, INT4, PRECISIONS, check_precision
 from zeta.quant.report import LayerReport, QuantizationReport, packed_bytes
 from zeta.quant.selection import check_layers, select_linear
 from zeta.quant.weight import quantize_weight
@@ -46,8 +46,8 @@ def quantize(
 
     Args:
         model: any module, transformers models too; not one that ZeRO-3 or FSDP has partitioned.
-        precision: `"4bit"`; with `"rtn"` also `"w4a8"`, `"fp8"`, or `"1.58bit"`, which only a model trained
-            for it survives.
+        precision: `"4bit"`; with `"rtn"` also `"w4a8"`, `"8bit"`, `"fp8"`, or fewer bits, which only a model
+            trained for them survives.
         method: `"rtn"` or `"gptq"`.
         calibration: batches, gone through once for each block: each a mapping of keywords for the model's
             forward, a tuple or list of arguments, or a single argument. `"rtn"` needs none, and reports the
@@ -178,5 +178,5 @@ def _check_weights(layers: dict[str, nn.Linear], precision: str) -> None:
             raise ValueError(f"{name}: expected a weight of {list(shape)} that is here, whole")
         if not linear.weight.isfinite().all():
             raise ValueError(f"{name}: its weight is not finite")
-        if precision == TERNARY and linear.out_features % 4:
-            raise ValueError(f"{name}: ternary needs out_features to be a multiple of 4, got {shape[0]}")
+        if not (PRECISIONS[precision].grouped or precision == FP8) and linear.out_features % 4:
+            raise ValueError(f"{name}: {precision} needs out_features to be a multiple of 4, got {shape[0]}")

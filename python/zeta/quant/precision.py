@@ -12,15 +12,21 @@ class Precision(NamedTuple):
     grouped: bool  # `group_size` input features share a scale
 
 
+BINARY = "1bit"
 TERNARY = "1.58bit"
+INT2 = "2bit"
 INT4 = "4bit"
-FP8 = "fp8"
 W4A8 = "w4a8"  # the weights of INT4, activations in int8
+INT8 = "8bit"
+FP8 = "fp8"
 PRECISIONS = {
+    BINARY: Precision(grouped=False),
     TERNARY: Precision(grouped=False),
+    INT2: Precision(grouped=False),
     INT4: Precision(grouped=True),
-    FP8: Precision(grouped=False),
     W4A8: Precision(grouped=True),
+    INT8: Precision(grouped=False),
+    FP8: Precision(grouped=False),
 }
 KNOWN = tuple(PRECISIONS)
 

@@ -28,7 +28,7 @@ def replace_linear(
 
     Args:
         model: any module; also a single layer's parent.
-        precision: `"1.58bit"`, `"4bit"`, `"w4a8"` or `"fp8"`.
+        precision: any of `BitLinear`'s.
         group_size: input features that share a scale under `"4bit"` and `"w4a8"`.
         include: shell patterns (`fnmatch`) of dotted names, each for a whole name or for its end after a
             dot: `"lm_head"` means `model.lm_head` too, `"layers.*.mlp.*"` all below. None: all layers.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from zeta.quant.precision import FP8, PRECISIONS
+from zeta.quant.precision import FP8, INT2, INT8, PRECISIONS
 
 
 class LayerReport(NamedTuple):
@@ -15,7 +15,7 @@ class LayerReport(NamedTuple):
     Attributes:
         name: in the model.
         in_features, out_features: its shape.
-        precision: `"1.58bit"`, `"4bit"`, `"w4a8"` or `"fp8"`.
+        precision: any of `BitLinear`'s.
         method: `"qat"` (training goes on), `"rtn"` or `"gptq"`.
         bytes_before: of its weight as it was.
         bytes_after: of codes and scales, packed as a model folder stores them.
@@ -78,7 +78,9 @@ def packed_bytes(
     weights = in_features * out_features
     if PRECISIONS[precision].grouped:
         return weights // 2 + 2 * weights // group_size
-    return weights + 2 * out_features if precision == FP8 else weights // 4 + dtype.itemsize
+    if precision in (INT8, FP8):
+        return weights + 2 * out_features
+    return weights // 4 + (2 * out_features if precision == INT2 else dtype.itemsize)
 
 
 def _bytes(count: int) -> str:

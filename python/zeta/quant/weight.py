@@ -18,12 +18,12 @@ def quantize_weight(
 
     Args:
         weight: `(N, K)`, float32, bfloat16, float16 or float64, in the dtype that the forward saw.
-        precision: `"1.58bit"`, `"4bit"` or `"fp8"`.
+        precision: any of `BitLinear`'s.
         group_size: input features that share a scale, for `"4bit"` and `"w4a8"`.
     Returns:
         codes: int8 `(N, K)`, or float8_e4m3fn for `"fp8"`.
-        scale: float32, `(1)` for ternary, `(N, K/group_size)` for 4-bit weights, `(N, 1)` for fp8. `codes · scale` is
-            the weight used.
+        scale: float32, `(1)` for 1-bit and ternary, `(N, K/group_size)` for 4-bit weights, else `(N, 1)`.
+            `codes · scale` is the weight used.
     Raises:
         ValueError: unknown precision, or a `group_size` that does not divide K.
     """

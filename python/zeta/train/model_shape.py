@@ -39,7 +39,7 @@ def check_packing(config: LlamaConfig, params: ZetaParams) -> None:
     grouped = precision in ("4bit", "w4a8")
     if grouped and params.group_size % 8:
         raise TrainError(f"group_size must be a multiple of 8, got {params.group_size}")
-    multiple = params.group_size if grouped else 4 if precision == "1.58bit" else 1
+    multiple = params.group_size if grouped else {"none": 1, "fp8": 1}.get(precision, 4)
     sizes = {
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,
@@ -53,5 +53,7 @@ def check_packing(config: LlamaConfig, params: ZetaParams) -> None:
             )
     for key in ("attention_bias", "mlp_bias"):
         # Readers of ternary weights multiply a bias by the weights' scale.
-        if getattr(config, key) and precision == "1.58bit":
-            raise TrainError(f"bitlinear_precision=1.58bit allows no biases: set {key} to false in --model")
+        if getattr(config, key) and precision in ("1bit", "1.58bit"):
+            raise TrainError(
+                f"bitlinear_precision={precision} allows no biases: set {key} to false in --model"
+            )

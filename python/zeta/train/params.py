@@ -9,7 +9,7 @@ from typing import Any, Literal
 from zeta.train.errors import TrainError
 from zeta.train.nearest import nearest
 
-Precision = Literal["none", "1.58bit", "4bit", "w4a8", "fp8"]
+Precision = Literal["none", "1bit", "1.58bit", "2bit", "4bit", "w4a8", "8bit", "fp8"]
 DtypeChoice = Literal["auto", "fp32", "bf16"]
 
 _TRUE = {"true", "1", "yes", "on"}

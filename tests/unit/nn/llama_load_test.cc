@@ -38,7 +38,8 @@ class LlamaLoad : public FolderTest {
 
 TEST_F(LlamaLoad, TheUnchangedFolderLoads) {
   EXPECT_EQ("", with_tensors("ternary", [](auto&) {}));
-  EXPECT_EQ("", with_tensors("int4", [](auto&) {}));
+  for (const char* golden : {"int4", "int2", "int8", "fp8"})
+    EXPECT_EQ("", with_tensors(golden, [](auto&) {}));
 }
 
 TEST_F(LlamaLoad, APackedWeightWithoutItsScale) {
@@ -52,7 +53,17 @@ TEST_F(LlamaLoad, AScaleThatIsNoScale) {
   for (const std::string& bytes : {std::string("\0\0\0\0", 4), std::string("\0\0\xc0\x7f", 4)}) {
     EXPECT_TRUE(
         mentions(with_tensors("ternary", [&](auto& t) { t[scale].bytes = bytes; }), {scale, "positive"}));
+    for (const char* golden : {"int4", "int2", "int8", "fp8"}) {  // the third scale
+      const auto change = [&](auto& t) { t[scale].bytes.replace(8, 4, bytes); };
+      EXPECT_TRUE(mentions(with_tensors(golden, change), {scale, "other than 0", "at element 2"})) << golden;
+    }
   }
+}
+
+TEST_F(LlamaLoad, AWeightThatIsNotFinite) {
+  const std::string weight = std::string(kUp) + ".weight";
+  EXPECT_TRUE(
+      mentions(with_tensors("fp8", [&](auto& t) { t[weight].bytes[5] = '\xff'; }), {weight, "got NaN"}));
 }
 
 TEST_F(LlamaLoad, PackedAgainstDense) {
@@ -78,6 +89,8 @@ TEST_F(LlamaLoad, AShapeThatDoesNotAgree) {
 TEST_F(LlamaLoad, ASizeThatDoesNotDivide) {
   EXPECT_TRUE(mentions(with_config("ternary", [](auto& c) { c["intermediate_size"] = 98; }),
                        {"divisible by 4", "98"}));
+  EXPECT_TRUE(mentions(with_config("int2", [](auto& c) { c["intermediate_size"] = 98; }),
+                       {"mlp.gate_proj.weight", "divisible by 4", "98"}));
   EXPECT_TRUE(mentions(with_config("int4",
                                    [](auto& c) {
                                      c.at("quantization_config")

@@ -19,10 +19,13 @@ namespace {
 //   3/(127·√12)
 //     ≈ 1 % of a layer's typical output; √15 layers, 4 typical deviations, and logits whose largest is 3.5
 //     typical ones.
+//   int2, int8: as ternary;  fp8: a flip moves an input by 2⁻⁴ of itself in the mean, 3 · 2⁻⁴/√64; allow one.
 double tolerance(const std::string& name) {
   if (name == "dense_bf16") return 30 * 0x1p-9;
   if (name == "w4a8") return 0.01 * 3.9 * 4 / 3.5;
-  return name.starts_with("ternary") ? 3 * 3.0 / (127 * 8) : 15 * 96 * 0x1p-24;
+  if (name == "fp8") return 3 * 0x1p-4 / 8;
+  return name.starts_with("ternary") || name == "int2" || name == "int8" ? 3 * 3.0 / (127 * 8)
+                                                                         : 15 * 96 * 0x1p-24;
 }
 
 at::Tensor expected_logits(const GoldenLlama& golden) {
@@ -121,12 +124,13 @@ TEST_P(LlamaGolden, WeightsStayAsTheyAreOnDisk) {
 
 INSTANTIATE_TEST_SUITE_P(Folders, LlamaGolden,
                          ::testing::Values("dense", "dense_bf16", "ternary", "ternary_bitlinear", "int4",
-                                           "w4a8"),
+                                           "w4a8", "int2", "int8", "fp8"),
                          [](const auto& test) { return std::string(test.param); });
 
 // bf16 logits tie too often to compare choices.
 INSTANTIATE_TEST_SUITE_P(Folders, LlamaGreedy,
-                         ::testing::Values("dense", "ternary", "ternary_bitlinear", "int4"),
+                         ::testing::Values("dense", "ternary", "ternary_bitlinear", "int4", "int2", "int8",
+                                           "fp8"),
                          [](const auto& test) { return std::string(test.param); });
 
 using LlamaFolder = FolderTest;

@@ -80,7 +80,7 @@ TEST(Quantization, CompressedTensorsTargetsAndIgnores) {
 }
 
 TEST(Quantization, CompressedTensorsRefusesOtherSchemesByName) {
-  EXPECT_TRUE(mentions(complaint(int4_with({"format"}, "float-quantized")), {"float-quantized"}));
+  EXPECT_TRUE(mentions(complaint(int4_with({"format"}, "naive-quantized")), {"naive-quantized"}));
   const std::vector<std::pair<std::string, json::value>> bad{
       {"num_bits", 8},   {"type", "float"}, {"symmetric", false},  {"strategy", "channel"},
       {"dynamic", true}, {"group_size", 0}, {"actorder", "group"}, {"group_size", nullptr}};
@@ -112,6 +112,52 @@ TEST(Quantization, CompressedTensorsWithInt8Activations) {
     other[key] = value;
     EXPECT_TRUE(mentions(complaint(with(other)), {key})) << key;
   }
+}
+
+// The form that compressed-tensors calls `int-quantized` or `float-quantized`, with a value replaced.
+json::value eight_bits_with(const char* format, const char* type, const std::string& part = "weights",
+                            const std::string& key = "num_bits", const json::value& value = 8) {
+  const json::object numbers{{"num_bits", 8}, {"type", type}, {"symmetric", true}};
+  json::object group{{"targets", {"Linear"}}, {"weights", numbers}, {"input_activations", numbers}};
+  group["weights"].as_object()["strategy"] = "channel";
+  group["input_activations"].as_object()["strategy"] = "token";
+  group["input_activations"].as_object()["dynamic"] = true;
+  group[part].as_object()[key] = value;
+  return {{"quant_method", "compressed-tensors"},
+          {"format", format},
+          {"ignore", {"lm_head"}},
+          {"config_groups", {{"group_0", group}}}};
+}
+
+TEST(Quantization, EightBitsWithActivationsByTheToken) {
+  EXPECT_EQ(read(eight_bits_with("int-quantized", "int")).format_of(kUp), WeightFormat::kInt8);
+  const Quantization fp8 = read(eight_bits_with("float-quantized", "float"));
+  EXPECT_EQ(fp8.format_of(kUp), WeightFormat::kFp8);
+  EXPECT_EQ(fp8.format_of("lm_head"), WeightFormat::kDense);
+  EXPECT_TRUE(mentions(complaint(eight_bits_with("float-quantized", "int")), {"type"}));
+  const std::vector<std::tuple<std::string, std::string, json::value>> bad{
+      {"weights", "num_bits", 4},
+      {"weights", "strategy", "tensor"},
+      {"weights", "dynamic", true},
+      {"weights", "symmetric", false},
+      {"input_activations", "num_bits", 4},
+      {"input_activations", "strategy", "tensor"},
+      {"input_activations", "dynamic", false}};
+  for (const auto& [part, key, value] : bad) {
+    EXPECT_TRUE(mentions(complaint(eight_bits_with("int-quantized", "int", part, key, value)), {key})) << key;
+  }
+  json::value weights_only = eight_bits_with("int-quantized", "int");
+  weights_only.at("config_groups").at("group_0").as_object().erase("input_activations");
+  EXPECT_TRUE(mentions(complaint(weights_only), {"input_activations"}));
+}
+
+TEST(Quantization, OurOwnTwoBits) {
+  const Quantization ours =
+      read({{"quant_method", "zeta"}, {"format", "int2"}, {"modules_to_not_convert", {"lm_head"}}});
+  EXPECT_EQ(ours.format_of(kUp), WeightFormat::kInt2);
+  EXPECT_EQ(ours.format_of("lm_head"), WeightFormat::kDense);
+  EXPECT_TRUE(mentions(complaint({{"quant_method", "zeta"}, {"format", "int3"}}), {"int3"}));
+  EXPECT_TRUE(mentions(complaint({{"quant_method", "zeta"}, {"format", "int2"}, {"group", 4}}), {"group"}));
 }
 
 TEST(Quantization, BitnetRefusesUnknownKeys) {

@@ -25,10 +25,18 @@ from zeta.export.source import NONE, Source, open_source
 from zeta.export.target import Target, choose_target, note_on_rounding
 from zeta.export.tokenizer import check_tokenizer
 from zeta.quant.gguf import BLOCK_TYPES, block_type, check_columns, pack_gguf, quantize_q8_0, unpack_gguf
-from zeta.quant.precision import INT4, TERNARY
+from zeta.quant.precision import BINARY, INT2, INT4, INT8, TERNARY, W4A8
 from zeta.quant.weight import quantize_weight
 
-_CAN = {TERNARY: ("TQ2_0", "TQ1_0", "Q4_0", "Q8_0"), INT4: ("Q4_0", "Q8_0")}  # the best first
+_TRITS = ("TQ2_0", "TQ1_0", "Q4_0", "Q8_0")
+_CAN = {
+    BINARY: _TRITS,
+    TERNARY: _TRITS,
+    INT2: ("Q4_0", "Q8_0"),
+    INT4: ("Q4_0", "Q8_0"),
+    W4A8: ("Q4_0", "Q8_0"),
+    INT8: ("Q8_0",),
+}  # the best first
 _NAMES = {dtype: name for name, dtype in PLAIN.items()}
 _FACTORS = "rope_freqs.weight"
 
@@ -51,8 +59,9 @@ def export_gguf(
     Args:
         checkpoint, precision, group_size, dtype, overwrite: as for `zeta.export.export`; `"fp8"` has no type.
         out: the file to make.
-        type: of linear layers. Left out, TQ2_0 for `"1.58bit"` (TQ1_0, Q4_0, Q8_0 hold it too), Q4_0 for
-            `"4bit"` (Q8_0 too), and for `"none"` `dtype`'s (Q8_0 rounds to 8 bits).
+        type: of linear layers. Left out, TQ2_0 for `"1bit"` and `"1.58bit"` (TQ1_0, Q4_0, Q8_0 hold them too),
+            Q4_0 for `"2bit"`, `"4bit"` and `"w4a8"` (Q8_0 too), Q8_0 for `"8bit"`, and for `"none"` `dtype`'s (Q8_0
+            rounds to 8 bits).
         embedding_type: of the embedding and the output layer: Q8_0, or left out `dtype`'s.
     Returns:
         sizes before and after, and what was checked.
@@ -120,7 +129,7 @@ def _check_layer(name: str, columns: int, type: str, target: Target | None) -> N
     except ValueError as error:
         raise ExportError(f"{name}: {error}") from None
     elements = block_type(type).elements
-    if target and target.precision == INT4 and target.group_size % elements:
+    if target and target.precision in (INT4, W4A8) and target.group_size % elements:
         raise ExportError(
             f"{name}: expected group_size a multiple of {elements} for {type}, got {target.group_size}"
         )

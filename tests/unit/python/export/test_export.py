@@ -249,8 +249,8 @@ def test_group_size_must_be_the_trained_one(checkpoint: Path, tmp_path: Path) ->
     ("precision", "group_size", "message"),
     [
         ("4bit", 0, "expected group_size to be a positive multiple of 8, got 0"),
-        ("1.58bit", 128, "group_size 128 was asked for, but only 4bit has one, not 1.58bit"),
-        (None, 128, "group_size 128 was asked for, but only 4bit has one, not none"),
+        ("1.58bit", 128, "group_size 128 was asked for, but only 4bit and w4a8 have one, not 1.58bit"),
+        (None, 128, "group_size 128 was asked for, but only 4bit and w4a8 have one, not none"),
     ],
 )
 def test_group_size_must_mean_something(

@@ -248,7 +248,7 @@ def test_command_goes_both_ways(tmp_path: Path, capsys: pytest.CaptureFixture[st
             [source, back + "2", "--type", "Q8_0"],
             "--type and --embedding-type are for an OUT that ends in .gguf",
         ),
-        ([source, back + "2", "--tokenizer", source], "--tokenizer is for a CHECKPOINT that ends in .gguf"),
+        ([source, back + "2", "--tokenizer", source], "--tokenizer is for a SOURCE that ends in .gguf"),
     ]:
         assert main(wrong) == 1
         assert complaint in capsys.readouterr().err

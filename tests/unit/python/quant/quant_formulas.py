@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-PRECISIONS = ("1.58bit", "4bit", "fp8", "w4a8")
+PRECISIONS = ("1bit", "1.58bit", "2bit", "4bit", "w4a8", "8bit", "fp8")
 GROUP = 32
 # Unit roundoff: half the distance from 1 to the next number.
 ROUNDOFF = {
@@ -40,6 +40,16 @@ def weight_codes(weight: Tensor, precision: str, group_size: int = GROUP) -> tup
     if precision == "1.58bit":
         beta = w.double().abs().mean().float().clamp(min=1e-5).to(weight.dtype).float()
         return (w * (1 / beta)).round().clamp(-1, 1), beta.reshape(1)
+    if precision == "1bit":
+        alpha = w.double().mean().float()
+        beta = w.double().abs().mean().float().clamp(min=1e-5).to(weight.dtype).float()
+        return torch.where(w > alpha, 1.0, -1.0), beta.reshape(1)
+    if precision == "2bit":
+        half = (w.double().abs().mean(-1, keepdim=True).float().clamp(min=1e-5) * 0.625).bfloat16().float()
+        return ((w / (2 * half)).floor().clamp(-2, 1) * 2 + 1), half
+    if precision == "8bit":
+        sigma = (w.abs().amax(-1, keepdim=True) / 127.5).clamp(min=2.0**-126).bfloat16().float()
+        return (w / sigma).round().clamp(-128, 127), sigma
     groups = w.reshape(w.shape[0], -1, group_size)
     sigma = (groups.abs().amax(-1) / 7.5).clamp(min=2.0**-126).bfloat16().float()
     return (groups / sigma[..., None]).round().clamp(-8, 7).reshape(w.shape), sigma
@@ -57,7 +67,7 @@ def fp8_codes(values: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
 def weight_used(weight: Tensor, precision: str, group_size: int = GROUP) -> Tensor:
     """Ŵ in float64, before it is rounded to any dtype."""
     codes, scale = weight_codes(weight, precision, group_size)
-    if precision == "1.58bit":
+    if scale.dim() == 1:
         return codes.double() * scale.double()
     return codes.double() * scale.double().repeat_interleave(codes.shape[1] // scale.shape[1], dim=1)
 

@@ -112,7 +112,7 @@ def test_weight_used_is_codes_times_scale(shape: tuple[int, int], precision: str
     x = torch.zeros(len(rows), shape[1], dtype=torch.bfloat16, device="cuda")
     used, *_ = torch.ops.zeta.bitlinear_backward(picks, x, weight, precision, 8, [True, False, False])
     codes, scale = quantize_weight(weight, precision, 8)
-    spread = scale if precision == "1.58bit" else scale.repeat_interleave(shape[1] // scale.shape[1], dim=1)
+    spread = scale if scale.dim() == 1 else scale.repeat_interleave(shape[1] // scale.shape[1], dim=1)
     assert torch.equal(used, (codes.float() * spread).bfloat16()[rows])
 
 

@@ -40,7 +40,16 @@ def results() -> dict[str, torch.Tensor]:
                 packed, scale, _ = make(format, 76, 264)
                 y = torch.ops.zeta.packed_linear(x, packed, scale, None, format, 76)
                 found[f"{format} {dtype} {rows}"] = y
-            for precision in ("1.58bit", "4bit", "w4a8"):
+                if format == "ternary":
+                    for other, codes in (
+                        ("int2", packed),
+                        ("int8", torch.cat([packed, ~packed, packed, packed])),
+                    ):
+                        rows_scale = torch.linspace(0.5, 2, 76)
+                        found[f"{other} {dtype} {rows}"] = torch.ops.zeta.packed_linear(
+                            x, codes, rows_scale, None, other, 76
+                        )
+            for precision in ("1bit", "1.58bit", "2bit", "4bit", "w4a8", "8bit"):
                 torch.manual_seed(0)
                 layer = BitLinear(264, 76, precision=precision, group_size=24, dtype=dtype)
                 used = x.clone().requires_grad_()
@@ -68,9 +77,10 @@ def test_every_set_agrees(name: str, tmp_path: Path, best: dict[str, torch.Tenso
     found = torch.load(tmp_path / "y")
     assert found.keys() == best.keys()
     for key, y in found.items():
-        if key.startswith("ternary") or (key.startswith("1.58bit") and key.endswith(" y")):
+        kind, *_, last = key.split()
+        if kind in ("ternary", "int2", "int8") or (kind.endswith("bit") and kind != "4bit" and last == "y"):
             assert torch.equal(y, best[key]), key  # sums of integers do not depend on their order
-        elif key.startswith("int4"):
+        elif kind == "int4":
             format, dtype, rows = key.split()
             x = x_of(int(rows), getattr(torch, dtype.removeprefix("torch.")))
             check_result(y, format, x, make(format, 76, 264)[2], None)

@@ -219,7 +219,7 @@ def test_bad_arguments_are_named() -> None:
     op, x = torch.ops.zeta.packed_linear, torch.zeros(2, 64)
     ternary, scale, _ = make("ternary", 8, 64)
     int4, scales, _ = make("int4", 8, 64)
-    with pytest.raises(ValueError, match="'ternary', 'int4', 'w4a8', got 'int3'"):
+    with pytest.raises(ValueError, match="'int8', 'fp8', got 'int3'"):
         op(x, int4, scales, None, "int3", 8)
     with pytest.raises(RuntimeError, match="multiple of 4 for ternary, got 6"):
         op(x, ternary, scale, None, "ternary", 6)

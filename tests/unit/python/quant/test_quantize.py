@@ -33,7 +33,7 @@ def token_batches() -> list[dict[str, Tensor]]:
     return [{"input_ids": torch.randint(0, 64, (4, 16))} for _ in range(3)]
 
 
-@pytest.mark.parametrize("precision", ["4bit", "1.58bit", "fp8", "w4a8"])
+@pytest.mark.parametrize("precision", ["4bit", "w4a8", "1bit", "1.58bit", "2bit", "8bit", "fp8"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_rounding_gives_what_bitlinear_computes(precision: str, dtype: torch.dtype, device: str) -> None:
     torch.manual_seed(0)
@@ -201,7 +201,7 @@ def test_bad_wishes_change_nothing() -> None:
         (dict(method="gptq", precision="fp8", calibration=[1]), "4bit"),
         (dict(method="gptq", calibration=[]), "at least one batch"),
         (dict(percdamp=-1.0), "percdamp"),
-        (dict(precision="1.58bit"), "1: ternary .* 6"),
+        (dict(precision="1.58bit"), "1: 1.58bit .* 6"),
         (dict(group_size=48), "0: .*48"),
     ]
     for wish, message in wishes:

@@ -53,7 +53,22 @@ def test_ternary_scale_is_rounded_to_the_master_dtype(device: str) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_zero_weight(precision: str, device: str) -> None:
     codes, scale = quantize_weight(torch.zeros(4, 32, device=device), precision, GROUP)
-    assert not codes.float().any() and (scale > 0).all()
+    # Without a code for 0 it is the least weight there is: −β under 1bit (nothing exceeds the mean), σ under 2bit.
+    expected = {"1bit": -1, "2bit": 1}.get(precision, 0)
+    assert (codes.float() == expected).all() and (scale > 0).all() and scale.max() <= 1e-5
+
+
+def test_two_bits_split_at_zero_and_at_twice_the_scale(device: str) -> None:
+    # mean|W| = 1.6, so that σ = 1 and the levels −3, −1, 1, 3 meet at −2, 0 and 2.
+    weight = torch.tensor([[-2.25, -2.0, -0.5, -0.0, 0.0, 0.5, 1.75, 2.0, 2.0, 5.0]], device=device)
+    codes, scale = quantize_weight(weight, "2bit")
+    assert scale.tolist() == [[1.0]]
+    assert codes.tolist() == [[-3, -1, -1, 1, 1, 1, 1, 3, 3, 3]]
+
+
+def test_one_bit_splits_at_the_mean(device: str) -> None:
+    codes, scale = quantize_weight(torch.tensor([[1.0, 2.0, 3.0], [2.0, 2.5, 1.5]], device=device), "1bit")
+    assert scale.tolist() == [2.0] and codes.tolist() == [[-1, -1, 1], [-1, 1, -1]]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -77,14 +92,12 @@ def test_strided_weight_and_one_with_gradients(precision: str, device: str) -> N
 
 def test_bad_arguments_are_named() -> None:
     weight = torch.zeros(4, 48)
-    with pytest.raises(
-        ValueError, match="'1.58bit', '4bit', 'fp8', 'w4a8', got '4bits'; did you mean '4bit'"
-    ):
+    with pytest.raises(ValueError, match="'8bit', 'fp8', got '4bits'; did you mean '4bit'"):
         quantize_weight(weight, "4bits")
     with pytest.raises(ValueError, match="multiple of group_size 32, got 48"):
         quantize_weight(weight, "4bit", 32)
     op = torch.ops.zeta.quantize_weight
-    with pytest.raises(ValueError, match="'1.58bit', '4bit', 'fp8', 'w4a8', got '3bit'"):
+    with pytest.raises(ValueError, match="'8bit', 'fp8', got '3bit'"):
         op(weight, "3bit", 32)
     with pytest.raises(ValueError, match="positive multiple of 8, got 12"):
         op(weight, "4bit", 12)

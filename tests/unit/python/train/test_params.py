@@ -29,7 +29,10 @@ def test_parses(text: str, expected: ZetaParams) -> None:
         ("colour=red", ["'colour'", "bitlinear_precision", "use_flash_attn"]),
         ("use_flash_attn", ["key=value", "'use_flash_attn'"]),
         ("use_flash_attn=maybe", ["use_flash_attn", "true|false", "'maybe'"]),
-        ("bitlinear_precision=3bit", ["bitlinear_precision", "none|1.58bit|4bit", "'3bit'"]),
+        (
+            "bitlinear_precision=3bit",
+            ["bitlinear_precision", "none|1bit|1.58bit|2bit|4bit|w4a8|8bit|fp8", "'3bit'"],
+        ),
         ("hidden_size=0", ["hidden_size", "≥ 1", "'0'"]),
         ("hidden_size=-8", ["hidden_size", "'-8'"]),
         ("num_layers=2.5", ["num_layers", "integer", "'2.5'"]),
