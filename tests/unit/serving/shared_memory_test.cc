@@ -52,7 +52,7 @@ TEST_F(SharedMemoryTest, AnyOffsetWithinARegion) {
 
 // A range of which no byte can be read: whoever copies it before it compares fails otherwise.
 TEST_F(SharedMemoryTest, AnInputIsNotCopiedBeforeItsSizeIsChecked) {
-  const SharedMemoryRange huge(-1, 0, uint64_t{1} << 62, nullptr);
+  const SharedMemoryRange huge(system_memory(-1), 0, uint64_t{1} << 62);
   EXPECT_EQ(read_input(huge, {"x", DataType::kFp32, {2, 2}}, "m").status().message(),
             "input byte size mismatch for input 'x' for model 'm'. Expected 16, got 4611686018427387904");
   EXPECT_EQ(read_input(huge, {"x", DataType::kBytes, {1}}, "m").status().message(),

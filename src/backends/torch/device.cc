@@ -1,0 +1,54 @@
+#include "src/backends/torch/device.h"
+
+#include <dlfcn.h>
+
+#include "src/base/concat.h"
+
+namespace zeta::torch_backend {
+namespace {
+
+Cuda* open_cuda() {
+  // Global: what a compiled package needs of it is found by name.
+  if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) return nullptr;
+  void* ours = dlopen("libzeta_torch_cuda.so", RTLD_NOW | RTLD_LOCAL);
+  if (ours == nullptr) return nullptr;
+  dlopen("libzeta_ops_cuda.so", RTLD_NOW | RTLD_GLOBAL);  // only in some builds
+  auto* make = reinterpret_cast<decltype(&zeta_torch_cuda)>(dlsym(ours, "zeta_torch_cuda"));
+  return make == nullptr ? nullptr : make();
+}
+
+}  // namespace
+
+Cuda* cuda() {
+  static Cuda* const opened = open_cuda();
+  return opened;
+}
+
+absl::StatusOr<at::Device> device_of(const serving::Placement& placement) {
+  if (placement.kind == serving::Placement::Kind::kModel) cuda();  // its file may ask for a GPU
+  if (placement.kind != serving::Placement::Kind::kGpu) return at::Device(at::kCPU);
+  if (cuda() == nullptr) {
+    return absl::FailedPreconditionError(
+        concat("instance ", placement.name, " wants GPU ", placement.device,
+               ", but this build of the backend, or its torch, has no CUDA; use kind: KIND_CPU"));
+  }
+  const int gpus = cuda()->device_count();
+  if (placement.device >= 0 && placement.device < gpus) {
+    return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(placement.device));
+  }
+  return absl::FailedPreconditionError(concat("instance ", placement.name, " wants GPU ", placement.device,
+                                              ", but torch sees ", gpus, " GPUs; use kind: KIND_CPU"));
+}
+
+absl::StatusOr<Place> make_place(const serving::Placement& placement, const serving::CudaOptions& options) {
+  const auto device = device_of(placement);
+  if (!device.ok()) return device.status();
+  Place place;
+  place.device = *device;
+  if (!device->is_cuda()) return place;
+  place.compute = cuda()->make_queue(placement.device, options.busy_wait_events);
+  if (options.output_copy_stream) place.copy = cuda()->make_queue(placement.device, options.busy_wait_events);
+  return place;
+}
+
+}  // namespace zeta::torch_backend
