@@ -46,7 +46,7 @@ std::string difference_of(const serving::Tensor& expected, const serving::Tensor
                    got = view_of(actual, *type).to(at::kDouble);
   if (!at::equal(at::isfinite(wanted), at::isfinite(got))) return "has infinities or NaN elsewhere";
   const at::Tensor finite = at::isfinite(wanted);
-  const double apart = at::where(finite, (wanted - got).abs(), at::zeros_like(wanted)).max().item<double>();
+  const double apart = at::where(finite, at::sub(wanted, got).abs(), at::zeros_like(wanted)).max().item<double>();
   const double largest = at::where(finite, wanted.abs(), at::zeros_like(wanted)).max().item<double>();
   if (apart <= kUnits * unit_of(*type) * largest) return "";
   return concat("differs by up to ", apart, " where the largest value is ", largest);

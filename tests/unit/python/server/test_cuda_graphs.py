@@ -142,7 +142,9 @@ def gpu_server(tmp_path_factory: pytest.TempPathFactory, mlp: Mlp) -> Iterator[S
     write(models, "mlp", mlp, ON_GPU)
     write(models, "graphs", mlp, ON_GPU + GRAPHS)
     write(models, "spec", mlp, ON_GPU + SPEC)
-    write(models, "pair", mlp, "instance_group [ { kind: KIND_GPU count: 2 } ] dynamic_batching { }\n" + GRAPHS)
+    write(
+        models, "pair", mlp, "instance_group [ { kind: KIND_GPU count: 2 } ] dynamic_batching { }\n" + GRAPHS
+    )
     for name, module in [("branches", Branches()), ("counts", Counts()), ("noise", Noise())]:
         write(models, name, module, ON_GPU + GRAPHS)
     write(models, "accumulates", Accumulates(), ON_GPU + GRAPHS)
@@ -209,7 +211,9 @@ def test_two_instances_replay_side_by_side(gpu_server: Server, mlp: Mlp) -> None
     ("model", "why"),
     [("branches", "cannot be recorded"), ("counts", "a replay differs from an eager run"), ("noise", "it ")],
 )
-def test_what_no_graph_can_do_runs_eager_and_the_log_says_so(gpu_server: Server, model: str, why: str) -> None:
+def test_what_no_graph_can_do_runs_eager_and_the_log_says_so(
+    gpu_server: Server, model: str, why: str
+) -> None:
     lines = [line for line in gpu_server.log.splitlines() if f"model={model} " in line and "notice" in line]
     assert any("runs eager" in line and why in line for line in lines), gpu_server.log
     values = random(1)

@@ -92,7 +92,9 @@ def test_bad_registrations(client: object, region: object) -> None:
         with pytest.raises(InferenceServerException, match="shared memory region 'bad': invalid args"):
             client.register_cuda_shared_memory("bad", handle, device, size)
     nothing = base64.b64encode(bytes(64))
-    with pytest.raises(InferenceServerException, match="failed to register shared memory region: invalid args"):
+    with pytest.raises(
+        InferenceServerException, match="failed to register shared memory region: invalid args"
+    ):
         client.register_cuda_shared_memory("bad", nothing, 0, SIZE)
 
 
