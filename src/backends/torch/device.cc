@@ -1,11 +1,18 @@
 #include "src/backends/torch/device.h"
 
+#include <ATen/DeviceAccelerator.h>
+#include <ATen/core/CachingHostAllocator.h>
 #include <dlfcn.h>
+
+#include <atomic>
+#include <exception>
 
 #include "src/base/concat.h"
 
 namespace zeta::torch_backend {
 namespace {
+
+std::atomic<bool> gpu_in_use{false};
 
 Cuda* open_cuda() {
   // Global: what a compiled package needs of it is found by name.
@@ -40,12 +47,23 @@ absl::StatusOr<at::Device> device_of(const serving::Placement& placement) {
                                               ", but torch sees ", gpus, " GPUs; use kind: KIND_CPU"));
 }
 
+void give_back_gpu_memory() {
+  if (!gpu_in_use) return;
+  try {
+    at::accelerator::emptyCache();
+    at::getHostAllocator(at::kCUDA)->empty_cache();
+  } catch (const std::exception&) {
+    // The GPU has failed for good; the next request will say so.
+  }
+}
+
 absl::StatusOr<Place> make_place(const serving::Placement& placement, const serving::CudaOptions& options) {
   const auto device = device_of(placement);
   if (!device.ok()) return device.status();
   Place place;
   place.device = *device;
   if (!device->is_cuda()) return place;
+  gpu_in_use = true;
   place.compute = cuda()->make_queue(placement.device, options.busy_wait_events);
   if (options.output_copy_stream) place.copy = cuda()->make_queue(placement.device, options.busy_wait_events);
   return place;

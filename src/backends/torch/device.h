@@ -21,6 +21,10 @@ Cuda* cuda();
 // its inputs are put.
 absl::StatusOr<at::Device> device_of(const serving::Placement& placement);
 
+// Gives what torch keeps for later use back to the GPUs, where any is in use, and pinned memory to the
+// system. Never throws.
+void give_back_gpu_memory();
+
 // A device together with its queues.
 struct Place {
   at::Device device{at::kCPU};

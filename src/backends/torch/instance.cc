@@ -67,7 +67,7 @@ void TorchInstance::capture(const std::string& name) {
 
 absl::StatusOr<serving::BatchResult> TorchInstance::execute(const serving::Batch& batch) {
   auto result = guarded([&] { return run(batch); });
-  if (!result.ok()) recover();
+  if (absl::IsInternal(result.status())) recover();
   return result;
 }
 
@@ -76,10 +76,10 @@ void TorchInstance::recover() {
   if (place_.compute == nullptr) return;
   try {
     place_.compute->wait();
-    at::accelerator::emptyCache();
   } catch (const std::exception&) {
     // The GPU has failed for good; the next request will say so.
   }
+  give_back_gpu_memory();
 }
 
 absl::StatusOr<std::vector<c10::IValue>> TorchInstance::read_inputs(const serving::Batch& batch) const {

@@ -1,36 +1,42 @@
 #include "src/backends/torch/output_difference.h"
 
-#include <ATen/Functions.h>
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
-#include "src/backends/torch/tensors.h"
 #include "src/base/concat.h"
 #include "src/serving/tensor.h"
 
 namespace zeta::torch_backend {
 namespace {
 
+using serving::DataType;
+
 constexpr double kUnits = 32;
 
-// The distance from 1 to the next value of the type.
-double unit_of(at::ScalarType type) {
-  switch (type) {
-    case at::kHalf:
-      return std::ldexp(1.0, -10);
-    case at::kBFloat16:
-      return std::ldexp(1.0, -7);
-    case at::kFloat:
-      return std::ldexp(1.0, -23);
-    default:
-      return std::ldexp(1.0, -52);
+template <class Value>
+std::string difference_of_values(const serving::Tensor& expected, const serving::Tensor& actual) {
+  double apart = 0, largest = 0;
+  for (size_t at = 0; at + sizeof(Value) <= expected.data.size; at += sizeof(Value)) {
+    Value one, other;
+    std::memcpy(&one, expected.data.data + at, sizeof one);
+    std::memcpy(&other, actual.data.data + at, sizeof other);
+    const double want = static_cast<double>(one), got = static_cast<double>(other);
+    if (std::isfinite(want) && std::isfinite(got)) {
+      apart = std::max(apart, std::abs(want - got));
+      largest = std::max(largest, std::abs(want));
+    } else if (want != got && !(std::isnan(want) && std::isnan(got))) {
+      return concat("has ", std::to_string(got), " where ", std::to_string(want), " was expected");
+    }
   }
-}
-
-at::Tensor view_of(const serving::Tensor& tensor, at::ScalarType type) {
-  auto* data = const_cast<std::byte*>(tensor.data.data);  // torch knows no read-only memory
-  return at::from_blob(data, tensor.shape, at::TensorOptions(type));
+  const double unit = static_cast<double>(std::numeric_limits<Value>::epsilon());
+  if (apart <= kUnits * unit * largest) return "";
+  return concat("is apart by up to ", std::to_string(apart), " where the largest value is ",
+                std::to_string(largest));
 }
 
 std::string difference_of(const serving::Tensor& expected, const serving::Tensor& actual) {
@@ -39,17 +45,20 @@ std::string difference_of(const serving::Tensor& expected, const serving::Tensor
                   serving::shape_text(expected.shape));
   }
   const size_t size = expected.data.size;
+  if (size != actual.data.size) return "has another size";
   if (size == 0 || std::memcmp(expected.data.data, actual.data.data, size) == 0) return "";
-  const auto type = to_scalar_type(expected.datatype);
-  if (!type || !at::isFloatingType(*type)) return "has other values";
-  const at::Tensor wanted = view_of(expected, *type).to(at::kDouble),
-                   got = view_of(actual, *type).to(at::kDouble);
-  if (!at::equal(at::isfinite(wanted), at::isfinite(got))) return "has infinities or NaN elsewhere";
-  const at::Tensor finite = at::isfinite(wanted);
-  const double apart = at::where(finite, at::sub(wanted, got).abs(), at::zeros_like(wanted)).max().item<double>();
-  const double largest = at::where(finite, wanted.abs(), at::zeros_like(wanted)).max().item<double>();
-  if (apart <= kUnits * unit_of(*type) * largest) return "";
-  return concat("differs by up to ", apart, " where the largest value is ", largest);
+  switch (expected.datatype) {
+    case DataType::kFp16:
+      return difference_of_values<c10::Half>(expected, actual);
+    case DataType::kBf16:
+      return difference_of_values<c10::BFloat16>(expected, actual);
+    case DataType::kFp32:
+      return difference_of_values<float>(expected, actual);
+    case DataType::kFp64:
+      return difference_of_values<double>(expected, actual);
+    default:
+      return "has other values";
+  }
 }
 
 }  // namespace

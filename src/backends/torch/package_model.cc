@@ -1,10 +1,12 @@
 #include "src/backends/torch/package_model.h"
 
+#include <c10/core/StreamGuard.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -96,9 +98,12 @@ class PackageExecutable final : public serving::Executable {
     const bool shares = shared_->settings.enable_weight_sharing;
     const bool captures = shared_->source.cuda.graphs && device.is_cuda() && !shares;
     const ExecutionMode mode(shared_->settings);
+    std::optional<c10::StreamGuard> on;
+    if (place->compute != nullptr) on.emplace(place->compute->stream());
     auto forward = std::make_unique<PackageForward>(
         package_for(device, captures), [this, device, captures] { return open(path_, 1, device, captures); },
         *shared_, positions_, shares ? "ENABLE_WEIGHT_SHARING lets several threads run the package" : "");
+    if (place->compute != nullptr) place->compute->wait();  // others may share the weights
     return std::make_unique<TorchInstance>(placement.name, *std::move(place), std::move(forward), *shared_);
   }
 
@@ -117,7 +122,7 @@ class PackageExecutable final : public serving::Executable {
     return package;
   }
 
-  const HeapTrim trim_;
+  const MemoryTrim trim_;
   const std::string path_, device_;
   const serving::ModelMetadata metadata_;
   const std::vector<size_t> positions_;

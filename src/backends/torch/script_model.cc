@@ -1,5 +1,6 @@
 #include "src/backends/torch/script_model.h"
 
+#include <c10/core/StreamGuard.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <map>
@@ -65,8 +66,11 @@ class ScriptExecutable final : public serving::Executable {
     const bool as_saved = placement.kind == serving::Placement::Kind::kModel;
     const bool keeps_state = shared_->source.cuda.graphs && place->compute != nullptr;
     const ExecutionMode mode(shared_->settings);
+    std::optional<c10::StreamGuard> on;
+    if (place->compute != nullptr) on.emplace(place->compute->stream());
     auto forward =
         std::make_unique<ScriptForward>(module_for(place->device, as_saved), signature_, keeps_state);
+    if (place->compute != nullptr) place->compute->wait();  // others may share the weights
     return std::make_unique<TorchInstance>(placement.name, *std::move(place), std::move(forward), *shared_);
   }
 
@@ -90,7 +94,7 @@ class ScriptExecutable final : public serving::Executable {
     return module;
   }
 
-  const HeapTrim trim_;
+  const MemoryTrim trim_;
   const std::string path_;
   const serving::ModelMetadata metadata_;
   const Signature signature_;
