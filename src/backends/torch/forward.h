@@ -14,6 +14,7 @@ class Forward {
   virtual ~Forward() = default;
   // `inputs` are in the order of the configuration, on the device of the model; None where there is none.
   virtual c10::IValue run(std::vector<c10::IValue> inputs) = 0;
+  virtual bool needs_all_inputs() const = 0;
   // Why its runs cannot be recorded; empty: they can.
   virtual std::string why_not_recorded() const { return ""; }
   // After trial runs: gives the model the state that it was loaded with. `recorded`: graphs were made of it,

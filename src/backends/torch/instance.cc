@@ -87,6 +87,9 @@ absl::StatusOr<std::vector<c10::IValue>> TorchInstance::read_inputs(const servin
   for (const serving::TensorMetadata& input : shared_.source.inputs) {
     const auto given = std::ranges::find(batch.inputs, input.name, &serving::BatchInput::name);
     if (given == batch.inputs.end()) {
+      if (forward_->needs_all_inputs()) {
+        return absl::InvalidArgumentError(concat("input '", input.name, "' is missing"));
+      }
       values.emplace_back();
       continue;
     }

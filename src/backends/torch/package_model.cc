@@ -7,7 +7,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <stdexcept>
 #include <utility>
 
 #include "src/backends/torch/call_spec.h"
@@ -34,24 +33,21 @@ Loader open(const std::string& path, size_t runners, const at::Device& device, b
 class PackageForward final : public Forward {
  public:
   // `positions`: where among the package's inputs each of the configuration's goes.
-  PackageForward(Loader package, std::function<Loader()> reopen, const Shared& shared,
-                 const std::vector<size_t>& positions, std::string why_not_recorded)
+  PackageForward(Loader package, std::function<Loader()> reopen, const std::vector<size_t>& positions,
+                 std::string why_not_recorded)
       : package_(std::move(package)),
         reopen_(std::move(reopen)),
-        shared_(shared),
         positions_(positions),
         why_not_recorded_(std::move(why_not_recorded)) {}
 
   c10::IValue run(std::vector<c10::IValue> inputs) override {
     std::vector<at::Tensor> tensors(inputs.size());
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (inputs[i].isNone()) {
-        throw std::invalid_argument(concat("input '", shared_.source.inputs[i].name, "' is missing"));
-      }
       tensors[positions_[i]] = std::move(inputs[i]).toTensor();
     }
     return c10::IValue(package_->boxed_run(std::move(tensors)));
   }
+  bool needs_all_inputs() const override { return true; }
   std::string why_not_recorded() const override { return why_not_recorded_; }
   void restore(bool recorded) override {
     if (!recorded) package_ = reopen_();
@@ -60,7 +56,6 @@ class PackageForward final : public Forward {
  private:
   Loader package_;
   const std::function<Loader()> reopen_;
-  const Shared& shared_;
   const std::vector<size_t>& positions_;
   const std::string why_not_recorded_;
 };
@@ -102,7 +97,7 @@ class PackageExecutable final : public serving::Executable {
     if (place->compute != nullptr) on.emplace(place->compute->stream());
     auto forward = std::make_unique<PackageForward>(
         package_for(device, captures), [this, device, captures] { return open(path_, 1, device, captures); },
-        *shared_, positions_, shares ? "ENABLE_WEIGHT_SHARING lets several threads run the package" : "");
+        positions_, shares ? "ENABLE_WEIGHT_SHARING lets several threads run the package" : "");
     if (place->compute != nullptr) place->compute->wait();  // others may share the weights
     return std::make_unique<TorchInstance>(placement.name, *std::move(place), std::move(forward), *shared_);
   }

@@ -28,6 +28,7 @@ class ScriptForward final : public Forward {
   c10::IValue run(std::vector<c10::IValue> inputs) override {
     return module_->forward(signature_.arguments(std::move(inputs)));
   }
+  bool needs_all_inputs() const override { return false; }  // arguments have defaults
   std::string why_not_recorded() const override {
     if (!state_ || state_->unknown().empty()) return "";
     return concat("its attribute '", state_->unknown(), "' may hold state that cannot be set back");
