@@ -12,6 +12,7 @@
 #include "src/backends/torch/signature.h"
 #include "src/backends/torch/tensors.h"
 #include "src/base/concat.h"
+#include "src/serving/tensor.h"
 
 namespace zeta::torch_backend {
 namespace {
@@ -106,7 +107,13 @@ absl::StatusOr<std::vector<serving::Tensor>> TorchInstance::read_outputs(const c
                                                                          serving::BatchResult& result) {
   if (place_.compute == nullptr) {
     result.computed = Clock::now();
-    return shared_.results.read(value, batch.outputs, /*non_blocking=*/false);
+    auto outputs = shared_.results.read(value, batch.outputs, /*non_blocking=*/false);
+    if (!outputs.ok() || !forward_->is_stateful()) return outputs;
+    for (serving::Tensor& output : *outputs) {
+      const auto* bytes = reinterpret_cast<const char*>(output.data.data);
+      output.data = serving::make_buffer(std::string(bytes, output.data.size));
+    }
+    return outputs;
   }
   CudaQueue& queue = place_.copy ? *place_.copy : *place_.compute;
   place_.copy ? queue.follow(*place_.compute) : queue.mark();

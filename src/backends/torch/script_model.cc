@@ -21,13 +21,14 @@ class ScriptForward final : public Forward {
  public:
   // `keeps_state`: trial runs will be made.
   ScriptForward(std::shared_ptr<torch::jit::Module> module, const Signature& signature, bool keeps_state)
-      : module_(std::move(module)), signature_(signature) {
+      : module_(std::move(module)), signature_(signature), is_stateful_(has_state(*module_)) {
     if (keeps_state) state_.emplace(*module_);
   }
 
   c10::IValue run(std::vector<c10::IValue> inputs) override {
     return module_->forward(signature_.arguments(std::move(inputs)));
   }
+  bool is_stateful() const override { return is_stateful_; }
   bool needs_all_inputs() const override { return false; }  // arguments have defaults
   std::string why_not_recorded() const override {
     if (!state_ || state_->unknown().empty()) return "";
@@ -41,6 +42,7 @@ class ScriptForward final : public Forward {
  private:
   const std::shared_ptr<torch::jit::Module> module_;
   const Signature& signature_;
+  const bool is_stateful_;
   std::optional<ScriptState> state_;
 };
 

@@ -20,6 +20,17 @@ bool is_opaque(const c10::Type& type) {
 
 }  // namespace
 
+bool has_state(const torch::jit::Module& module) {
+  for (const torch::jit::Module& part : module.modules()) {
+    const auto type = part.type();
+    for (size_t i = 0; i < type->numAttributes(); ++i) {
+      const auto attribute = type->getAttribute(i);
+      if (!type->is_parameter(i) && !attribute->is_module() && is_opaque(*attribute)) return true;
+    }
+  }
+  return false;
+}
+
 ScriptState::ScriptState(const torch::jit::Module& module) {
   for (const torch::jit::Module& part : module.modules()) {
     const auto type = part.type();

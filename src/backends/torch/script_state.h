@@ -9,6 +9,9 @@
 
 namespace zeta::torch_backend {
 
+// Whether it has tensors, or what may hold some, besides its parameters.
+bool has_state(const torch::jit::Module& module);
+
 // All that a module has besides its parameters, as it was when this was made.
 class ScriptState {
  public:

@@ -46,7 +46,9 @@ TEST(GpuMetrics, TritonsNamesAndUnits) {
 
 TEST(GpuMetrics, WhatAGpuDoesNotTellIsLeftOut) {
   const auto source = std::make_shared<Source>();
-  source->reading = {.uuid = "GPU-1", .utilization = 0.25};
+  source->reading = {};
+  source->reading.uuid = "GPU-1";
+  source->reading.utilization = 0.25;
   const GpuMetrics metrics(milliseconds(0), [source] { return std::vector{source->reading}; });
   EXPECT_EQ(values_of(metrics), (std::map<std::string, double>{{"nv_gpu_utilization", 0.25}}));
   const GpuMetrics none(milliseconds(0), [] { return std::vector<GpuReading>(); });
