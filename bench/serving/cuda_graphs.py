@@ -29,13 +29,14 @@ VOCABULARY, LENGTH, WIDTH, HEADS, LAYERS = 30_000, 128, 768, 12, 12
 class Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
+        self.heads = HEADS
         self.before_attention, self.before_mlp = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
         self.up, self.down = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
-        qkv = self.qkv(self.before_attention(x)).view(batch, length, 3, HEADS, width // HEADS)
+        qkv = self.qkv(self.before_attention(x)).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         attention = functional.scaled_dot_product_attention(query, key, value)
         x = x + self.out(attention.transpose(1, 2).reshape(batch, length, width))

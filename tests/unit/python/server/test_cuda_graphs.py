@@ -1,7 +1,5 @@
 """PyTorch models on a GPU: instances, CUDA graphs, and what becomes of models that cannot be captured."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
