@@ -76,7 +76,6 @@ class Statistics {
   void execution(int64_t size, const std::vector<std::chrono::nanoseconds>& queued,
                  const RequestPhases& phases) ZETA_EXCLUDES(mutex_);
 
-  bool is_scheduled() const { return is_scheduled_; }
   StatisticsSnapshot snapshot() const ZETA_EXCLUDES(mutex_);
 
  private:
