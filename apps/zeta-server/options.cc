@@ -47,6 +47,7 @@ struct Typed {
   double idle_timeout = 75, read_timeout = 30, request_timeout = 0, exit_timeout = 30;
   int log_verbose = 0;
   int poll_seconds = 15;
+  int metrics_interval = 2000;
   std::string control_mode = "none";
   std::vector<std::string> cache_config, rate_limit_resources;
   std::optional<uint64_t> cache_bytes;
@@ -200,6 +201,13 @@ void add_operation_options(CLI::App& app, Options& options, Typed& typed) {
       ->capture_default_str();
   app.add_option("--metrics-address", options.metrics_address, "IP address of /metrics [as --http-address]")
       ->group(metrics);
+  app.add_option("--allow-gpu-metrics", options.allow_gpu_metrics, "With them nv_gpu_*, where there are GPUs")
+      ->group(metrics)
+      ->capture_default_str();
+  app.add_option("--metrics-interval-ms", typed.metrics_interval, "Milliseconds between readings of the GPUs")
+      ->group(metrics)
+      ->check(CLI::Range(1, 86'400'000))
+      ->capture_default_str();
   const auto operation = "Operation";
   app.add_option("--exit-timeout-secs", typed.exit_timeout, "Seconds that requests under way get at the end")
       ->group(operation)
@@ -303,6 +311,7 @@ void apply(const Typed& typed, Options& options) {
   options.limits.read_timeout = milliseconds(typed.read_timeout);
   options.limits.request_timeout = milliseconds(typed.request_timeout);
   options.exit_timeout = milliseconds(typed.exit_timeout);
+  options.metrics_interval = std::chrono::milliseconds(typed.metrics_interval);
   if (typed.log_verbose > 0) options.log.level = log::Level::kVerbose;
   if (typed.log_format == "json") options.log.format = log::Format::kJson;
   if (options.model_copy_folder.empty()) {

@@ -50,6 +50,8 @@ struct Options {
   grpc_api::Options grpc;
 
   bool allow_metrics = true;
+  bool allow_gpu_metrics = true;
+  std::chrono::milliseconds metrics_interval{2000};
   std::string metrics_address;  // empty: as http_address
   uint16_t metrics_port = 8002;
 

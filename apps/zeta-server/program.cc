@@ -75,7 +75,7 @@ void listen_all(http::Server& server, const Options& options, const std::shared_
   }
   if (!options.allow_metrics) return;
   listen(server, options.metrics_address, options.metrics_port, "--metrics",
-         make_metrics_service(*context, options.limits));
+         make_metrics_service(*context, options));
 }
 
 // null: not allowed.

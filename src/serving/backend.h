@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -132,8 +133,8 @@ struct MetricSample {
   double value;
 };
 
-// A loaded model. infer, metadata and metrics may be called from any thread at once. Destroying it first
-// answers what is in flight, with an error if need be.
+// A loaded model. infer, metadata, metrics and notice may be called from any thread at once. Destroying it
+// first answers what is in flight, with an error if need be.
 class Model {
  public:
   virtual ~Model() = default;
@@ -142,6 +143,29 @@ class Model {
   // is full the response is absl::StatusCode::kResourceExhausted → 503.
   virtual void infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink) = 0;
   virtual std::vector<MetricSample> metrics() const { return {}; }
+  // metadata().notice and what was found since.
+  virtual std::string notice() const { return metadata().notice; }
+};
+
+// Shapes for which a CUDA graph is captured: optimization.cuda.graph_spec.
+struct CudaGraphSpec {
+  using Inputs = std::map<std::string, std::vector<int64_t>>;  // by name, without the batch dimension
+  int64_t batch_size = 0;                                      // 0 where dimension 0 is no batch
+  Inputs inputs{};
+  // The smallest shapes that are padded with zeros to run in this graph; absent: exactly these.
+  struct LowerBound {
+    int64_t batch_size = 0;
+    Inputs inputs{};
+  };
+  std::optional<LowerBound> lower_bound{};
+};
+
+// optimization.cuda. It has no effect on the CPU, where a backend says so in its notice.
+struct CudaOptions {
+  bool graphs = false;
+  std::vector<CudaGraphSpec> graph_specs{};  // empty: the backend chooses
+  bool busy_wait_events = false;             // burn a CPU core for a shorter wait
+  bool output_copy_stream = false;           // outputs leave the GPU on a stream of their own
 };
 
 // What to load: the folder that holds the model's files, and settings from its configuration or the command
@@ -157,15 +181,15 @@ struct ModelSource {
   int64_t max_batch_size = 0;  // 0: dimension 0 has no special meaning
   std::vector<TensorMetadata> inputs{};
   std::vector<TensorMetadata> outputs{};
-  bool cuda_graphs = false;
+  CudaOptions cuda{};
 };
 
 // ---- Models that leave queues, batches and threads to the server ----
 
 // Where an instance of a model computes.
 struct Placement {
-  enum class Kind { kCpu, kGpu };
-  std::string name;  // of the instance, for messages
+  enum class Kind { kCpu, kGpu, kModel };  // kModel: where the model's file says
+  std::string name;                        // of the instance, for messages
   Kind kind = Kind::kCpu;
   int device = 0;  // of a GPU
 };
@@ -204,14 +228,16 @@ class Instance {
   virtual absl::StatusOr<BatchResult> execute(const Batch& batch) = 0;
 };
 
-// A loaded model, of which instances can be made. Outlives them. metadata and metrics may be called from any
-// thread, make_instance from several at once.
+// A loaded model, of which instances can be made. Outlives them. metadata, metrics and notice may be called
+// from any thread, make_instance from several at once.
 class Executable {
  public:
   virtual ~Executable() = default;
   virtual const ModelMetadata& metadata() const = 0;
   virtual absl::StatusOr<std::unique_ptr<Instance>> make_instance(const Placement& placement) = 0;
   virtual std::vector<MetricSample> metrics() const { return {}; }
+  // metadata().notice and what the instances have found.
+  virtual std::string notice() const { return metadata().notice; }
 };
 
 // Implements one of the two.

@@ -10,6 +10,7 @@
 #include "src/serving/ensemble/ensemble_model.h"
 #include "src/serving/model_config/check.h"
 #include "src/serving/model_config/complete.h"
+#include "src/serving/model_config/cuda_options.h"
 #include "src/serving/model_config/model_files.h"
 #include "src/serving/model_config/policy.h"
 #include "src/serving/model_config/supported.h"
@@ -71,7 +72,7 @@ absl::StatusOr<LoadedModel> ModelLoader::load_complete(const ModelDescription& d
   if (status.ok()) status = check_tensors(*config);
   if (!status.ok()) return status;
   ModelMetadata metadata = client_metadata(*config, std::to_string(version));
-  metadata.notice = own.notice;
+  metadata.notice = loaded->model->notice();
   const bool keeps = keeps_responses(*config, shared_.cache != nullptr, metadata.notice);
   if (status = read_label_files(description, metadata); !status.ok()) return status;
   auto model = std::make_shared<ServedModel>(std::move(metadata), std::move(loaded->model), elapsed.count(),
@@ -137,7 +138,7 @@ ModelSource ModelLoader::source(const ModelDescription& description, int64_t ver
   source.max_batch_size = config.max_batch_size();
   source.inputs = model_inputs(config);
   source.outputs = model_outputs(config);
-  source.cuda_graphs = config.optimization().cuda().graphs();
+  source.cuda = cuda_options(config);
   for (const auto& [key, value] : config.parameters()) source.parameters[key] = value.string_value();
   const auto settings = settings_.find(config.backend());
   if (settings != settings_.end()) source.parameters.insert(settings->second.begin(), settings->second.end());

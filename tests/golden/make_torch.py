@@ -77,6 +77,11 @@ class OurOperator(nn.Module):
         return codes.to(torch.float32) * scale
 
 
+def export_total(folder: Path) -> None:
+    program = torch.export.export(Total(), (torch.ones(1, 4),))
+    torch._inductor.aoti_compile_and_package(program, package_path=str(folder / "model.pt2"))
+
+
 def export_package(folder: Path) -> None:
     batch = torch.export.Dim("batch", min=1, max=8)
     program = torch.export.export(
@@ -104,9 +109,10 @@ def main() -> None:
     for name, module in models.items():
         (root / name).mkdir(parents=True, exist_ok=True)
         torch.jit.script(module).save(str(root / name / "model.pt"))
-    (root / "package").mkdir(exist_ok=True)
-    if not (root / "package/model.pt2").exists():
-        export_package(root / "package")
+    for name, export in {"package": export_package, "package_total": export_total}.items():
+        (root / name).mkdir(exist_ok=True)
+        if not (root / name / "model.pt2").exists():
+            export(root / name)
     (root / "corrupt").mkdir(exist_ok=True)
     (root / "corrupt/model.pt").write_bytes(b"PK\x03\x04 no archive")
     (root / "empty").mkdir(exist_ok=True)

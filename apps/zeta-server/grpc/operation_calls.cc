@@ -37,23 +37,31 @@ absl::Status unregister_system_shared_memory(const CallContext& call,
   return call.server->shared_memory->remove(request.name());
 }
 
-absl::Status cuda_shared_memory_status(const CallContext&,
+absl::Status cuda_shared_memory_status(const CallContext& call,
                                        const inference::CudaSharedMemoryStatusRequest& request,
-                                       inference::CudaSharedMemoryStatusResponse&) {
-  if (request.name().empty()) return absl::OkStatus();
-  return absl::NotFoundError(concat("Unable to find cuda shared memory region: '", request.name(), "'"));
+                                       inference::CudaSharedMemoryStatusResponse& response) {
+  const auto regions = call.server->shared_memory->list_cuda(request.name());
+  if (!regions.ok()) return regions.status();
+  for (const serving::CudaSharedMemoryRegion& region : *regions) {
+    auto& entry = (*response.mutable_regions())[region.name];
+    entry.set_name(region.name);
+    entry.set_device_id(static_cast<uint64_t>(region.device_id));
+    entry.set_byte_size(region.byte_size);
+  }
+  return absl::OkStatus();
 }
 
-absl::Status register_cuda_shared_memory(const CallContext&,
+absl::Status register_cuda_shared_memory(const CallContext& call,
                                          const inference::CudaSharedMemoryRegisterRequest& request,
                                          inference::CudaSharedMemoryRegisterResponse&) {
-  return serving::refuse_cuda_shared_memory(request.name());
+  return call.server->shared_memory->add_cuda(
+      {request.name(), request.raw_handle(), request.device_id(), request.byte_size()});
 }
 
-absl::Status unregister_cuda_shared_memory(const CallContext&,
-                                           const inference::CudaSharedMemoryUnregisterRequest&,
+absl::Status unregister_cuda_shared_memory(const CallContext& call,
+                                           const inference::CudaSharedMemoryUnregisterRequest& request,
                                            inference::CudaSharedMemoryUnregisterResponse&) {
-  return absl::OkStatus();
+  return call.server->shared_memory->remove_cuda(request.name());
 }
 
 absl::Status trace_setting(const CallContext& call, const inference::TraceSettingRequest& request,

@@ -1,11 +1,14 @@
 #include "apps/zeta-server/kserve/operations.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
+#include "apps/zeta-server/base64.h"
 #include "apps/zeta-server/json.h"
 #include "apps/zeta-server/kserve/error.h"
 #include "apps/zeta-server/kserve/json_fields.h"
@@ -43,13 +46,18 @@ absl::StatusOr<json::object> read_body(const http::Request& request) {
   return absl::InvalidArgumentError("failed to parse the request JSON buffer: expected an object");
 }
 
+absl::Status check_fields(const json::object& body, std::initializer_list<std::string_view> needed) {
+  for (const std::string_view field : needed) {
+    if (body.contains(field)) continue;
+    return absl::InvalidArgumentError(concat("Shared memory register request has no '", field, "' field"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<serving::SharedMemoryRegion> read_region(const http::Request& request) {
   const auto body = read_body(request);
   if (!body.ok()) return body.status();
-  for (const std::string_view needed : {"key", "byte_size"}) {
-    if (body->contains(needed)) continue;
-    return absl::InvalidArgumentError(concat("Shared memory register request has no '", needed, "' field"));
-  }
+  if (absl::Status status = check_fields(*body, {"key", "byte_size"}); !status.ok()) return status;
   auto key = read_string(*body, "key");
   if (!key.ok()) return key.status();
   const auto offset = read_size(*body, "offset");
@@ -58,6 +66,26 @@ absl::StatusOr<serving::SharedMemoryRegion> read_region(const http::Request& req
   if (!size.ok()) return size.status();
   return serving::SharedMemoryRegion{std::string(path_param(request, "region")), *std::move(key),
                                      offset->value_or(0), **size};
+}
+
+absl::StatusOr<serving::CudaSharedMemoryRegion> read_cuda_region(const http::Request& request) {
+  const auto body = read_body(request);
+  if (!body.ok()) return body.status();
+  absl::Status status = check_fields(*body, {"raw_handle", "device_id", "byte_size"});
+  if (!status.ok()) return status;
+  const auto wrapped = read_object(*body, "raw_handle");
+  if (!wrapped.ok()) return wrapped.status();
+  const auto text = read_string(**wrapped, "b64");
+  if (!text.ok()) return text.status();
+  auto handle = decode_base64(*text);
+  if (!handle) return absl::InvalidArgumentError("expected 'raw_handle.b64' to be base64");
+  const auto device = read_size(*body, "device_id");
+  if (!device.ok()) return device.status();
+  const auto size = read_size(*body, "byte_size");
+  if (!size.ok()) return size.status();
+  const auto number = static_cast<int64_t>(std::min<uint64_t>(**device, INT64_MAX));
+  return serving::CudaSharedMemoryRegion{std::string(path_param(request, "region")), *std::move(handle),
+                                         number, **size};
 }
 
 absl::StatusOr<std::vector<std::string>> read_trace_value(std::string_view name, const json::value& value) {
@@ -147,18 +175,25 @@ http::Response unregister_system_shared_memory(const Context& context, const htt
   return done(context.shared_memory->remove(path_param(request, "region")));
 }
 
-http::Response cuda_shared_memory_status(const http::Request& request) {
-  const std::string_view region = path_param(request, "region");
-  if (region.empty()) return ok(json::array{});
-  return error_response(
-      absl::NotFoundError(concat("Unable to find cuda shared memory region: '", region, "'")));
+http::Response cuda_shared_memory_status(const Context& context, const http::Request& request) {
+  const auto regions = context.shared_memory->list_cuda(path_param(request, "region"));
+  if (!regions.ok()) return error_response(regions.status());
+  json::array list;
+  for (const serving::CudaSharedMemoryRegion& region : *regions) {
+    list.push_back(json::object{
+        {"name", region.name}, {"device_id", region.device_id}, {"byte_size", region.byte_size}});
+  }
+  return ok(list);
 }
 
-http::Response register_cuda_shared_memory(const http::Request& request) {
-  return done(serving::refuse_cuda_shared_memory(path_param(request, "region")));
+http::Response register_cuda_shared_memory(const Context& context, const http::Request& request) {
+  const auto region = read_cuda_region(request);
+  return done(region.ok() ? context.shared_memory->add_cuda(*region) : region.status());
 }
 
-http::Response unregister_cuda_shared_memory(const http::Request&) { return done(absl::OkStatus()); }
+http::Response unregister_cuda_shared_memory(const Context& context, const http::Request& request) {
+  return done(context.shared_memory->remove_cuda(path_param(request, "region")));
+}
 
 http::Response trace_setting(const Context& context, const http::Request& request) {
   const std::string_view model = path_param(request, "model");

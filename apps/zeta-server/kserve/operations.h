@@ -13,11 +13,12 @@ http::Response register_system_shared_memory(const Context& context, const http:
 // POST /v2/systemsharedmemory[/region/REGION]/unregister
 http::Response unregister_system_shared_memory(const Context& context, const http::Request& request);
 
-// GET /v2/cudasharedmemory[/region/REGION]/status, POST …/register, …/unregister. There is no CUDA in this
-// server: nothing is registered, and registering is refused.
-http::Response cuda_shared_memory_status(const http::Request& request);
-http::Response register_cuda_shared_memory(const http::Request& request);
-http::Response unregister_cuda_shared_memory(const http::Request& request);
+// GET /v2/cudasharedmemory[/region/REGION]/status
+http::Response cuda_shared_memory_status(const Context& context, const http::Request& request);
+// POST /v2/cudasharedmemory/region/REGION/register: {"raw_handle": {"b64"}, "device_id", "byte_size"}
+http::Response register_cuda_shared_memory(const Context& context, const http::Request& request);
+// POST /v2/cudasharedmemory[/region/REGION]/unregister
+http::Response unregister_cuda_shared_memory(const Context& context, const http::Request& request);
 
 // GET and POST /v2[/models/MODEL]/trace/setting: a JSON object of settings, null takes one back.
 http::Response trace_setting(const Context& context, const http::Request& request);

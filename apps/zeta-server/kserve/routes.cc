@@ -58,21 +58,19 @@ void add_repository_routes(RestrictedRoutes& routes, const std::shared_ptr<const
 
 void add_shared_memory_routes(RestrictedRoutes& routes, const std::shared_ptr<const Context>& context) {
   const std::string system = "/v2/systemsharedmemory", cuda = "/v2/cudasharedmemory";
-  const Api api = Api::kSharedMemory;
-  for (const std::string region : {"", "/region/{region}"}) {
-    routes.add(api, "GET", system + region + "/status", at_once([context](Request& request) {
-                 return system_shared_memory_status(*context, request);
-               }));
-    routes.add(api, "POST", system + region + "/unregister", at_once([context](Request& request) {
-                 return unregister_system_shared_memory(*context, request);
-               }));
-    routes.add(api, "GET", cuda + region + "/status", at_once(cuda_shared_memory_status));
-    routes.add(api, "POST", cuda + region + "/unregister", at_once(unregister_cuda_shared_memory));
+  using Handler = http::Response (*)(const Context&, const http::Request&);
+  const auto add = [&](const char* method, const std::string& path, Handler handler) {
+    routes.add(Api::kSharedMemory, method, path,
+               at_once([context, handler](Request& request) { return handler(*context, request); }));
+  };
+  for (const char* region : {"", "/region/{region}"}) {
+    add("GET", system + region + "/status", system_shared_memory_status);
+    add("POST", system + region + "/unregister", unregister_system_shared_memory);
+    add("GET", cuda + region + "/status", cuda_shared_memory_status);
+    add("POST", cuda + region + "/unregister", unregister_cuda_shared_memory);
   }
-  routes.add(api, "POST", system + "/region/{region}/register", at_once([context](Request& request) {
-               return register_system_shared_memory(*context, request);
-             }));
-  routes.add(api, "POST", cuda + "/region/{region}/register", at_once(register_cuda_shared_memory));
+  add("POST", system + "/region/{region}/register", register_system_shared_memory);
+  add("POST", cuda + "/region/{region}/register", register_cuda_shared_memory);
 }
 
 void add_model_routes(RestrictedRoutes& routes, const std::shared_ptr<const Context>& context) {

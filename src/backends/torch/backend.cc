@@ -30,10 +30,6 @@ absl::StatusOr<std::string> find_file(const serving::ModelSource& source) {
       concat(source.folder, " has neither model.pt (TorchScript) nor model.pt2 ", "(AOTInductor)"));
 }
 
-void add_notice(std::string& notice, const std::string& more) {
-  if (!more.empty()) notice += (notice.empty() ? "" : "; ") + more;
-}
-
 class TorchBackend final : public serving::Backend {
  public:
   absl::StatusOr<std::unique_ptr<serving::Executable>> load_executable(
@@ -53,8 +49,7 @@ class TorchBackend final : public serving::Backend {
     metadata.platform = is_package ? "torch_aoti" : "pytorch_libtorch";
     metadata.inputs = source.inputs;
     metadata.outputs = source.outputs;
-    add_notice(metadata.notice, apply_to_process(*settings));
-    if (source.cuda_graphs) add_notice(metadata.notice, "optimization.cuda.graphs: not captured on the CPU");
+    metadata.notice = apply_to_process(*settings);
     return (is_package ? load_package : load_script)(*file, source, *settings, std::move(metadata));
   }
 };

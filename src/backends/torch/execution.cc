@@ -6,6 +6,7 @@
 #include <exception>
 #include <new>
 
+#include "src/backends/torch/device.h"
 #include "src/base/concat.h"
 
 namespace zeta::torch_backend {
@@ -17,7 +18,10 @@ absl::Status failure(std::string_view what) {
 
 }  // namespace
 
-HeapTrim::~HeapTrim() { ::malloc_trim(0); }
+MemoryTrim::~MemoryTrim() {
+  ::malloc_trim(0);
+  give_back_gpu_memory();
+}
 
 absl::StatusOr<serving::BatchResult> guarded(
     const std::function<absl::StatusOr<serving::BatchResult>()>& execute) try {

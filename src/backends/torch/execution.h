@@ -22,14 +22,15 @@ class ExecutionMode {
   const c10::InferenceMode inference_;
 };
 
-// Gives freed memory back to the system when it ends. As the first member of a model it ends last: weights
-// that came and went would else stay with the process, in pieces.
-class HeapTrim {
+// Gives freed memory back to the system, and to the GPUs, when it ends. As the first member of a model it
+// ends last: weights that came and went would else stay with the process, in pieces, and so would graphs'
+// pools, which serve no other graph.
+class MemoryTrim {
  public:
-  HeapTrim() = default;
-  ~HeapTrim();
-  HeapTrim(const HeapTrim&) = delete;
-  HeapTrim& operator=(const HeapTrim&) = delete;
+  MemoryTrim() = default;
+  ~MemoryTrim();
+  MemoryTrim(const MemoryTrim&) = delete;
+  MemoryTrim& operator=(const MemoryTrim&) = delete;
 };
 
 // Runs `execute`; whatever torch throws, out of memory included, is Internal with Triton's text.

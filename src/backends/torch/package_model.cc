@@ -1,18 +1,18 @@
 #include "src/backends/torch/package_model.h"
 
+#include <c10/core/StreamGuard.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 
-#include <algorithm>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "src/backends/torch/call_spec.h"
 #include "src/backends/torch/execution.h"
+#include "src/backends/torch/instance.h"
 #include "src/backends/torch/naming.h"
-#include "src/backends/torch/results.h"
-#include "src/backends/torch/signature.h"
-#include "src/backends/torch/tensors.h"
 #include "src/base/concat.h"
 
 namespace zeta::torch_backend {
@@ -22,147 +22,135 @@ using torch::inductor::AOTIModelPackageLoader;
 
 constexpr size_t kSharedRunners = 16;  // instances that can run at once on one copy of the weights
 
-std::shared_ptr<AOTIModelPackageLoader> open(const std::string& path, size_t runners,
-                                             const at::Device& device) {
-  return std::make_shared<AOTIModelPackageLoader>(path, "model", /*run_single_threaded=*/false, runners,
+using Loader = std::shared_ptr<AOTIModelPackageLoader>;
+
+// `for_capture`: without the locks and events that guard several threads, and cannot be recorded.
+Loader open(const std::string& path, size_t runners, const at::Device& device, bool for_capture) {
+  return std::make_shared<AOTIModelPackageLoader>(path, "model", for_capture, runners,
                                                   device.is_cuda() ? device.index() : c10::DeviceIndex(-1));
 }
 
-// Where each input of the package comes from.
-struct PackageInputs {
-  std::vector<serving::TensorMetadata> inputs;
-  std::vector<size_t> positions;
-};
-
-class PackageInstance final : public serving::Instance {
+class PackageForward final : public Forward {
  public:
-  PackageInstance(std::shared_ptr<AOTIModelPackageLoader> package, at::Device device, PackageInputs inputs,
-                  Results results, const Settings& settings)
+  // `positions`: where among the package's inputs each of the configuration's goes.
+  PackageForward(Loader package, std::function<Loader()> reopen, const std::vector<size_t>& positions,
+                 std::string why_not_recorded)
       : package_(std::move(package)),
-        device_(device),
-        inputs_(std::move(inputs)),
-        results_(std::move(results)),
-        settings_(settings) {}
+        reopen_(std::move(reopen)),
+        positions_(positions),
+        why_not_recorded_(std::move(why_not_recorded)) {}
 
-  absl::StatusOr<serving::BatchResult> execute(const serving::Batch& batch) override {
-    return guarded([&] { return run(batch); });
+  c10::IValue run(std::vector<c10::IValue> inputs) override {
+    std::vector<at::Tensor> tensors(inputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      tensors[positions_[i]] = std::move(inputs[i]).toTensor();
+    }
+    return c10::IValue(package_->boxed_run(std::move(tensors)));
+  }
+  bool needs_all_inputs() const override { return true; }
+  std::string why_not_recorded() const override { return why_not_recorded_; }
+  void restore(bool recorded) override {
+    if (!recorded) package_ = reopen_();
   }
 
  private:
-  absl::StatusOr<std::vector<at::Tensor>> tensors_of(const serving::Batch& batch) const {
-    std::vector<at::Tensor> tensors(inputs_.inputs.size());
-    for (size_t i = 0; i < tensors.size(); ++i) {
-      const serving::TensorMetadata& input = inputs_.inputs[i];
-      const auto given = std::ranges::find(batch.inputs, input.name, &serving::BatchInput::name);
-      if (given == batch.inputs.end()) {
-        return absl::InvalidArgumentError(concat("input '", input.name, "' is missing"));
-      }
-      if (absl::Status status = check_shape(input, *given); !status.ok()) return status;
-      auto tensor = to_tensor(*given, device_);
-      if (!tensor.ok()) return tensor.status();
-      tensors[inputs_.positions[i]] = *std::move(tensor);
-    }
-    return tensors;
-  }
-
-  absl::StatusOr<serving::BatchResult> run(const serving::Batch& batch) {
-    const ExecutionMode mode(settings_);
-    auto tensors = tensors_of(batch);
-    if (!tensors.ok()) return tensors.status();
-    serving::BatchResult result;
-    result.inputs_ready = std::chrono::steady_clock::now();
-    const c10::IValue value(package_->boxed_run(*std::move(tensors)));
-    finish(device_, false);
-    result.computed = std::chrono::steady_clock::now();
-    auto outputs = results_.read(value, batch.outputs, /*copies=*/false);
-    if (settings_.enable_cache_cleaning) finish(device_, true);
-    if (!outputs.ok()) return outputs.status();
-    result.outputs = *std::move(outputs);
-    return result;
-  }
-
-  const std::shared_ptr<AOTIModelPackageLoader> package_;
-  const at::Device device_;
-  const PackageInputs inputs_;
-  const Results results_;
-  const Settings settings_;
+  Loader package_;
+  const std::function<Loader()> reopen_;
+  const std::vector<size_t>& positions_;
+  const std::string why_not_recorded_;
 };
 
 class PackageExecutable final : public serving::Executable {
  public:
-  PackageExecutable(std::string path, std::string device, const Settings& settings,
-                    serving::ModelMetadata metadata, std::shared_ptr<AOTIModelPackageLoader> first,
-                    PackageInputs inputs, Results results)
+  PackageExecutable(std::string path, std::string device, serving::ModelMetadata metadata, Loader first,
+                    std::vector<size_t> positions, std::unique_ptr<Shared> shared)
       : path_(std::move(path)),
         device_(std::move(device)),
-        settings_(settings),
         metadata_(std::move(metadata)),
-        inputs_(std::move(inputs)),
-        results_(std::move(results)),
+        positions_(std::move(positions)),
+        shared_(std::move(shared)),
         first_(std::move(first)) {}
 
   const serving::ModelMetadata& metadata() const override { return metadata_; }
+  std::vector<serving::MetricSample> metrics() const override { return shared_->metrics(); }
+  std::string notice() const override { return shared_->notice(); }
 
-  absl::StatusOr<std::unique_ptr<serving::Instance>> make_instance(
-      const serving::Placement& placement) override {
-    apply_to_thread(settings_);
-    const auto device = device_of(placement);
-    if (!device.ok()) return device.status();
-    const std::string wanted = device->is_cuda() ? "cuda" : "cpu";
+  absl::StatusOr<std::unique_ptr<serving::Instance>> make_instance(const serving::Placement& given) override {
+    apply_to_thread(shared_->settings);
+    serving::Placement placement = given;
+    if (given.kind == serving::Placement::Kind::kModel && device_ == "cuda") {
+      placement.kind = serving::Placement::Kind::kGpu;
+      placement.device = 0;
+    }
+    auto place = make_place(placement, shared_->source.cuda);
+    if (!place.ok()) return place.status();
+    const at::Device device = place->device;
+    const std::string wanted = device.is_cuda() ? "cuda" : "cpu";
     if (!device_.empty() && device_ != wanted) {
       return absl::InvalidArgumentError(concat("instance ", placement.name, " is on ", wanted,
                                                ", but the package was compiled for ", device_));
     }
-    return std::make_unique<PackageInstance>(package_for(*device), *device, inputs_, results_, settings_);
-  }
-
-  std::vector<serving::MetricSample> metrics() const override {
-    const std::lock_guard lock(mutex_);
-    return {{"zeta_torch_weight_copies", "Copies of the model's weights in memory",
-             serving::MetricSample::Kind::kGauge, static_cast<double>(copies_)}};
+    const bool shares = shared_->settings.enable_weight_sharing;
+    const bool captures = shared_->source.cuda.graphs && device.is_cuda() && !shares;
+    const ExecutionMode mode(shared_->settings);
+    std::optional<c10::StreamGuard> on;
+    if (place->compute != nullptr) on.emplace(place->compute->stream());
+    auto forward = std::make_unique<PackageForward>(
+        package_for(device, captures), [this, device, captures] { return open(path_, 1, device, captures); },
+        positions_, shares ? "ENABLE_WEIGHT_SHARING lets several threads run the package" : "");
+    if (place->compute != nullptr) place->compute->wait();  // others may share the weights
+    return std::make_unique<TorchInstance>(placement.name, *std::move(place), std::move(forward), *shared_);
   }
 
  private:
-  std::shared_ptr<AOTIModelPackageLoader> package_for(const at::Device& device) {
+  Loader package_for(const at::Device& device, bool for_capture) {
     const std::lock_guard lock(mutex_);
-    const bool shares = settings_.enable_weight_sharing;
+    const bool shares = shared_->settings.enable_weight_sharing;
     if (shares) {
-      if (const auto shared = shared_[device.str()].lock()) return shared;
+      if (const auto shared = loaded_[device.str()].lock()) return shared;
     }
-    ++copies_;
-    auto package = device.is_cpu() && !shares ? std::exchange(first_, nullptr) : nullptr;
+    ++shared_->weight_copies;
+    Loader package = device.is_cpu() && !shares ? std::exchange(first_, nullptr) : nullptr;
     first_.reset();
-    if (!package) package = open(path_, shares ? kSharedRunners : 1, device);
-    shared_[device.str()] = package;
+    if (!package) package = open(path_, shares ? kSharedRunners : 1, device, for_capture);
+    loaded_[device.str()] = package;
     return package;
   }
 
-  const HeapTrim trim_;
+  const MemoryTrim trim_;
   const std::string path_, device_;
-  const Settings settings_;
   const serving::ModelMetadata metadata_;
-  const PackageInputs inputs_;
-  const Results results_;
+  const std::vector<size_t> positions_;
+  const std::unique_ptr<Shared> shared_;
 
-  mutable std::mutex mutex_;  // guards what follows
-  std::shared_ptr<AOTIModelPackageLoader> first_;
-  std::map<std::string, std::weak_ptr<AOTIModelPackageLoader>> shared_;
-  int copies_ = 0;
+  std::mutex mutex_;  // guards what follows
+  Loader first_;
+  std::map<std::string, std::weak_ptr<AOTIModelPackageLoader>> loaded_;
 };
 
-std::string device_key(AOTIModelPackageLoader& package) {
-  const auto metadata = package.get_metadata();
+// "cpu", "cuda", or "" where the package does not say. Does not open it.
+std::string device_key(const std::string& path) {
+  const auto metadata = AOTIModelPackageLoader::load_metadata_from_package(path, "model");
   const auto found = metadata.find("AOTI_DEVICE_KEY");
   return found == metadata.end() ? "" : found->second;
 }
 
-absl::StatusOr<PackageInputs> match_inputs(const std::vector<serving::TensorMetadata>& inputs,
-                                           const std::vector<std::string>& names) {
+absl::StatusOr<std::vector<size_t>> match_inputs(const std::vector<serving::TensorMetadata>& inputs,
+                                                 const std::vector<std::string>& names) {
   auto positions = positions_of(inputs, names, names.size());
   if (!positions.ok()) return positions.status();
-  if (inputs.size() == names.size()) return PackageInputs{inputs, *std::move(positions)};
+  if (inputs.size() == names.size()) return positions;
   return absl::InvalidArgumentError(
       concat("the configuration has ", inputs.size(), " inputs, but the package takes ", names.size()));
+}
+
+// A package for a GPU can be opened only where there is one.
+absl::Status check_device(const std::string& path, const std::string& device) {
+  if (device != "cuda") return absl::OkStatus();
+  const int gpus = cuda() == nullptr ? 0 : cuda()->device_count();
+  if (gpus > 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      concat(path, " was compiled for a GPU, but there is none that torch can use"));
 }
 
 }  // namespace
@@ -172,20 +160,25 @@ absl::StatusOr<std::unique_ptr<serving::Executable>> load_package(const std::str
                                                                   const Settings& settings,
                                                                   serving::ModelMetadata metadata) {
   return guarded_load(path, [&]() -> absl::StatusOr<std::unique_ptr<serving::Executable>> {
-    auto package = open(path, 1, at::kCPU);
+    std::string device = device_key(path);
+    if (absl::Status status = check_device(path, device); !status.ok()) return status;
+    Loader package = open(path, 1, at::kCPU, /*for_capture=*/false);
     const std::vector<std::string> spec = package->get_call_spec();
     if (spec.size() != 2) return absl::InvalidArgumentError(concat(path, " has no call spec"));
     const auto names = input_names(spec[0]);
     if (!names.ok()) return names.status();
     const auto result_names = output_names(spec[1]);
     if (!result_names.ok()) return result_names.status();
-    auto inputs = match_inputs(source.inputs, *names);
-    if (!inputs.ok()) return inputs.status();
+    auto positions = match_inputs(source.inputs, *names);
+    if (!positions.ok()) return positions.status();
     auto results = Results::match(source.outputs, *result_names, result_names->size());
     if (!results.ok()) return results.status();
-    std::string device = device_key(*package);
-    return std::make_unique<PackageExecutable>(path, std::move(device), settings, std::move(metadata),
-                                               std::move(package), *std::move(inputs), *std::move(results));
+    auto plan = plan_graphs(source);
+    if (!plan.ok()) return plan.status();
+    auto shared = std::make_unique<Shared>(source, settings, *std::move(results), *std::move(plan));
+    shared->add_notice(metadata.notice);
+    return std::make_unique<PackageExecutable>(path, std::move(device), std::move(metadata),
+                                               std::move(package), *std::move(positions), std::move(shared));
   });
 }
 

@@ -27,8 +27,8 @@ std::vector<c10::IValue> elements_of(const c10::IValue& value) {
 }
 
 absl::StatusOr<serving::Tensor> read_one(const serving::TensorMetadata& output, const c10::IValue& value,
-                                         bool copies) {
-  if (value.isTensor()) return from_tensor(output.name, value.toTensor(), copies);
+                                         bool non_blocking) {
+  if (value.isTensor()) return from_tensor(output.name, value.toTensor(), non_blocking);
   const bool empty_list = value.isList() && value.toListRef().empty();
   if (is_strings(value) || (empty_list && output.datatype == serving::DataType::kBytes)) {
     std::vector<std::string> strings;
@@ -54,7 +54,7 @@ absl::StatusOr<Results> Results::match(const std::vector<serving::TensorMetadata
 
 absl::StatusOr<std::vector<serving::Tensor>> Results::read(const c10::IValue& result,
                                                            const std::vector<std::string>& wanted,
-                                                           bool copies) const {
+                                                           bool non_blocking) const {
   const bool by_name = result.isGenericDict();
   const std::vector<c10::IValue> elements = by_name ? std::vector<c10::IValue>() : elements_of(result);
   std::vector<serving::Tensor> tensors;
@@ -74,7 +74,7 @@ absl::StatusOr<std::vector<serving::Tensor>> Results::read(const c10::IValue& re
                                         by_name ? result.toGenericDict().size() : elements.size(),
                                         " results, without output '", output.name, "'"));
     }
-    auto tensor = read_one(output, value, copies);
+    auto tensor = read_one(output, value, non_blocking);
     if (!tensor.ok()) return tensor.status();
     if (absl::Status status = check_type(output, *tensor); !status.ok()) return status;
     tensors.push_back(*std::move(tensor));

@@ -20,10 +20,10 @@ class Results {
 
   // A tensor, a list of strings, a tuple or list of these, or a dictionary of them by name. Only what
   // `wanted` names (all where it is empty) is looked at. Internal names the output that is missing or of
-  // another type. With `copies` no output shares memory with the result.
+  // another type. `non_blocking`: as from_tensor().
   absl::StatusOr<std::vector<serving::Tensor>> read(const c10::IValue& result,
                                                     const std::vector<std::string>& wanted,
-                                                    bool copies) const;
+                                                    bool non_blocking) const;
 
  private:
   std::vector<serving::TensorMetadata> outputs_;

@@ -1,140 +1,111 @@
 #include "src/backends/torch/script_model.h"
 
+#include <c10/core/StreamGuard.h>
 #include <torch/csrc/jit/serialization/import.h>
 
-#include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "src/backends/torch/execution.h"
-#include "src/backends/torch/results.h"
+#include "src/backends/torch/instance.h"
+#include "src/backends/torch/script_state.h"
 #include "src/backends/torch/signature.h"
-#include "src/backends/torch/tensors.h"
+#include "src/base/concat.h"
 
 namespace zeta::torch_backend {
 namespace {
 
-bool holds_tensors(const c10::Type& type) {
-  switch (type.kind()) {
-    case c10::TypeKind::TensorType:
-    case c10::TypeKind::AnyType:
-    case c10::TypeKind::ClassType:
-    case c10::TypeKind::InterfaceType:
-      return true;
-    default:
-      return std::ranges::any_of(type.containedTypes(),
-                                 [](const auto& part) { return holds_tensors(*part); });
-  }
-}
-
-// Whether it has tensors besides its parameters. It may return one of these and write to it in its next run,
-// while the response is still being sent.
-bool is_stateful(const torch::jit::Module& module) {
-  for (const torch::jit::Module& part : module.modules()) {
-    const auto type = part.type();
-    for (size_t i = 0; i < type->numAttributes(); ++i) {
-      const auto attribute = type->getAttribute(i);
-      if (!type->is_parameter(i) && !attribute->is_module() && holds_tensors(*attribute)) return true;
-    }
-  }
-  return false;
-}
-
-class ScriptInstance final : public serving::Instance {
+class ScriptForward final : public Forward {
  public:
-  ScriptInstance(std::shared_ptr<torch::jit::Module> module, at::Device device, Signature signature,
-                 Results results, const Settings& settings)
-      : module_(std::move(module)),
-        is_stateful_(is_stateful(*module_)),
-        device_(device),
-        signature_(std::move(signature)),
-        results_(std::move(results)),
-        settings_(settings) {}
+  // `keeps_state`: trial runs will be made.
+  ScriptForward(std::shared_ptr<torch::jit::Module> module, const Signature& signature, bool keeps_state)
+      : module_(std::move(module)), signature_(signature), is_stateful_(has_state(*module_)) {
+    if (keeps_state) state_.emplace(*module_);
+  }
 
-  absl::StatusOr<serving::BatchResult> execute(const serving::Batch& batch) override {
-    return guarded([&] { return run(batch); });
+  c10::IValue run(std::vector<c10::IValue> inputs) override {
+    return module_->forward(signature_.arguments(std::move(inputs)));
+  }
+  bool is_stateful() const override { return is_stateful_; }
+  bool needs_all_inputs() const override { return false; }  // arguments have defaults
+  std::string why_not_recorded() const override {
+    if (!state_ || state_->unknown().empty()) return "";
+    return concat("its attribute '", state_->unknown(), "' may hold state that cannot be set back");
+  }
+  void restore(bool) override {
+    if (state_) state_->restore();
+    state_.reset();
   }
 
  private:
-  absl::StatusOr<serving::BatchResult> run(const serving::Batch& batch) {
-    const ExecutionMode mode(settings_);
-    auto arguments = signature_.arguments(batch, device_);
-    if (!arguments.ok()) return arguments.status();
-    serving::BatchResult result;
-    result.inputs_ready = std::chrono::steady_clock::now();
-    const c10::IValue value = module_->forward(*std::move(arguments));
-    finish(device_, false);
-    result.computed = std::chrono::steady_clock::now();
-    auto outputs = results_.read(value, batch.outputs, is_stateful_);
-    if (settings_.enable_cache_cleaning) finish(device_, true);
-    if (!outputs.ok()) return outputs.status();
-    result.outputs = *std::move(outputs);
-    return result;
-  }
-
   const std::shared_ptr<torch::jit::Module> module_;
+  const Signature& signature_;
   const bool is_stateful_;
-  const at::Device device_;
-  const Signature signature_;
-  const Results results_;
-  const Settings settings_;
+  std::optional<ScriptState> state_;
 };
 
 class ScriptExecutable final : public serving::Executable {
  public:
-  ScriptExecutable(std::string path, const Settings& settings, serving::ModelMetadata metadata,
-                   std::shared_ptr<torch::jit::Module> first, Signature signature, Results results)
+  ScriptExecutable(std::string path, serving::ModelMetadata metadata,
+                   std::shared_ptr<torch::jit::Module> first, Signature signature,
+                   std::unique_ptr<Shared> shared)
       : path_(std::move(path)),
-        settings_(settings),
         metadata_(std::move(metadata)),
         signature_(std::move(signature)),
-        results_(std::move(results)),
+        shared_(std::move(shared)),
         first_(std::move(first)) {}
 
   const serving::ModelMetadata& metadata() const override { return metadata_; }
+  std::vector<serving::MetricSample> metrics() const override { return shared_->metrics(); }
+  std::string notice() const override { return shared_->notice(); }
 
   absl::StatusOr<std::unique_ptr<serving::Instance>> make_instance(
       const serving::Placement& placement) override {
-    apply_to_thread(settings_);
-    const auto device = device_of(placement);
-    if (!device.ok()) return device.status();
-    return std::make_unique<ScriptInstance>(module_for(*device), *device, signature_, results_, settings_);
-  }
-
-  std::vector<serving::MetricSample> metrics() const override {
-    const std::lock_guard lock(mutex_);
-    return {{"zeta_torch_weight_copies", "Copies of the model's weights in memory",
-             serving::MetricSample::Kind::kGauge, static_cast<double>(copies_)}};
+    apply_to_thread(shared_->settings);
+    auto place = make_place(placement, shared_->source.cuda);
+    if (!place.ok()) return place.status();
+    const bool as_saved = placement.kind == serving::Placement::Kind::kModel;
+    const bool keeps_state = shared_->source.cuda.graphs && place->compute != nullptr;
+    const ExecutionMode mode(shared_->settings);
+    std::optional<c10::StreamGuard> on;
+    if (place->compute != nullptr) on.emplace(place->compute->stream());
+    auto forward =
+        std::make_unique<ScriptForward>(module_for(place->device, as_saved), signature_, keeps_state);
+    if (place->compute != nullptr) place->compute->wait();  // others may share the weights
+    return std::make_unique<TorchInstance>(placement.name, *std::move(place), std::move(forward), *shared_);
   }
 
  private:
-  std::shared_ptr<torch::jit::Module> module_for(const at::Device& device) {
+  std::shared_ptr<torch::jit::Module> module_for(const at::Device& device, bool as_saved) {
     const std::lock_guard lock(mutex_);
-    if (settings_.enable_weight_sharing) {
-      if (const auto shared = shared_[device.str()].lock()) return shared;
+    const std::string key = as_saved ? "as saved" : device.str();
+    if (shared_->settings.enable_weight_sharing) {
+      if (const auto shared = loaded_[key].lock()) return shared;
     }
-    ++copies_;
+    ++shared_->weight_copies;
     // The copy that the signature was read from serves the first instance on the CPU.
-    auto module = device.is_cpu() ? std::exchange(first_, nullptr) : nullptr;
-    if (!module) module = std::make_shared<torch::jit::Module>(torch::jit::load(path_, device));
+    auto module = device.is_cpu() && !as_saved ? std::exchange(first_, nullptr) : nullptr;
+    if (!module) {
+      const auto where = as_saved ? std::nullopt : std::optional(device);
+      module = std::make_shared<torch::jit::Module>(torch::jit::load(path_, where));
+    }
     first_.reset();
     module->eval();
-    shared_[device.str()] = module;
+    loaded_[key] = module;
     return module;
   }
 
-  const HeapTrim trim_;
+  const MemoryTrim trim_;
   const std::string path_;
-  const Settings settings_;
   const serving::ModelMetadata metadata_;
   const Signature signature_;
-  const Results results_;
+  const std::unique_ptr<Shared> shared_;
 
-  mutable std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards what follows
   std::shared_ptr<torch::jit::Module> first_;
-  std::map<std::string, std::weak_ptr<torch::jit::Module>> shared_;
-  int copies_ = 0;
+  std::map<std::string, std::weak_ptr<torch::jit::Module>> loaded_;
 };
 
 }  // namespace
@@ -149,8 +120,12 @@ absl::StatusOr<std::unique_ptr<serving::Executable>> load_script(const std::stri
     if (!signature.ok()) return signature.status();
     auto results = Results::match(source.outputs, {}, source.outputs.size());
     if (!results.ok()) return results.status();
-    return std::make_unique<ScriptExecutable>(path, settings, std::move(metadata), std::move(module),
-                                              *std::move(signature), *std::move(results));
+    auto plan = plan_graphs(source);
+    if (!plan.ok()) return plan.status();
+    auto shared = std::make_unique<Shared>(source, settings, *std::move(results), *std::move(plan));
+    shared->add_notice(metadata.notice);
+    return std::make_unique<ScriptExecutable>(path, std::move(metadata), std::move(module),
+                                              *std::move(signature), std::move(shared));
   });
 }
 

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "src/backends/torch/naming.h"
-#include "src/backends/torch/tensors.h"
 #include "src/base/concat.h"
 #include "src/serving/tensor.h"
 
@@ -84,35 +83,18 @@ absl::StatusOr<Signature> Signature::match(const torch::jit::Module& module,
   return signature;
 }
 
-absl::StatusOr<c10::IValue> Signature::value_of(const Slot& slot, const serving::BatchInput& given,
-                                                const at::Device& device) const {
-  if (absl::Status status = check_shape(slot.input, given); !status.ok()) return status;
-  if (slot.input.datatype != DataType::kBytes) {
-    auto tensor = to_tensor(given, device);
-    if (!tensor.ok()) return tensor.status();
-    return c10::IValue(*std::move(tensor));
-  }
-  const auto strings = to_strings(given);
-  if (!strings.ok()) return strings.status();
-  return c10::IValue(c10::List<std::string>(c10::ArrayRef<std::string>(*strings)));
-}
-
-absl::StatusOr<std::vector<c10::IValue>> Signature::arguments(const serving::Batch& batch,
-                                                              const at::Device& device) const {
+std::vector<c10::IValue> Signature::arguments(std::vector<c10::IValue> inputs) const {
   std::vector<c10::IValue> values;
   c10::Dict<std::string, at::Tensor> dictionary;
   for (const c10::Argument& argument : arguments_) {
     values.push_back(argument.default_value().value_or(c10::IValue()));
   }
-  for (const Slot& slot : slots_) {
-    const auto given = std::ranges::find(batch.inputs, slot.input.name, &serving::BatchInput::name);
-    if (given == batch.inputs.end()) continue;
-    auto value = value_of(slot, *given, device);
-    if (!value.ok()) return value.status();
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (inputs[i].isNone()) continue;
     if (takes_dictionary_) {
-      dictionary.insert(slot.input.name, value->toTensor());
+      dictionary.insert(slots_[i].input.name, inputs[i].toTensor());
     } else {
-      values[slot.position] = *std::move(value);
+      values[slots_[i].position] = std::move(inputs[i]);
     }
   }
   if (takes_dictionary_) values[0] = std::move(dictionary);

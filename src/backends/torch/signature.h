@@ -17,17 +17,15 @@ class Signature {
   static absl::StatusOr<Signature> match(const torch::jit::Module& module,
                                          const std::vector<serving::TensorMetadata>& inputs);
 
-  // The arguments for forward; inputs that the batch lacks get the argument's default.
-  absl::StatusOr<std::vector<c10::IValue>> arguments(const serving::Batch& batch,
-                                                     const at::Device& device) const;
+  // The arguments for forward out of `inputs`, which are in the order of the configuration; where one is None
+  // the argument gets its default.
+  std::vector<c10::IValue> arguments(std::vector<c10::IValue> inputs) const;
 
  private:
   struct Slot {
     serving::TensorMetadata input;
     size_t position;
   };
-  absl::StatusOr<c10::IValue> value_of(const Slot& slot, const serving::BatchInput& given,
-                                       const at::Device& device) const;
 
   std::vector<c10::Argument> arguments_;
   std::vector<Slot> slots_;

@@ -1,9 +1,6 @@
 #include "src/backends/torch/tensors.h"
 
-#include <ATen/DeviceAccelerator.h>
 #include <ATen/Functions.h>
-#include <ATen/detail/CUDAHooksInterface.h>
-#include <dlfcn.h>
 
 #include <cstring>
 #include <memory>
@@ -36,15 +33,26 @@ at::Tensor in_place(const serving::Buffer& piece, const std::vector<int64_t>& sh
       data, shape, [owner = piece.owner](void*) {}, at::TensorOptions(type));
 }
 
-at::Tensor gathered(const serving::BatchInput& input, at::ScalarType type, const at::Device& device) {
-  const bool to_gpu = device.is_cuda();
-  at::Tensor host = at::empty(input.shape, at::TensorOptions(type).pinned_memory(to_gpu));
+at::Tensor gathered(const serving::BatchInput& input, at::ScalarType type, bool pinned) {
+  at::Tensor host = at::empty(input.shape, at::TensorOptions(type).pinned_memory(pinned));
   auto* target = static_cast<std::byte*>(host.mutable_data_ptr());
   for (const serving::Buffer& piece : input.pieces) {
     if (piece.size != 0) std::memcpy(target, piece.data, piece.size);
     target += piece.size;
   }
-  return to_gpu ? host.to(device, /*non_blocking=*/true) : host;
+  return host;
+}
+
+// Memory without an owner of its own belongs to a compiled package; other storage is a model's, or a constant
+// of its code, when a second tensor holds it.
+bool is_kept_elsewhere(const at::Tensor& tensor) {
+  const c10::Storage& storage = tensor.storage();
+  return storage.nbytes() != 0 && (storage.data_ptr().get_context() == nullptr || storage.use_count() > 1);
+}
+
+at::Tensor fetched(const at::Tensor& tensor, bool non_blocking) {
+  at::Tensor host = at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(true));
+  return host.copy_(tensor.contiguous(), non_blocking);
 }
 
 }  // namespace
@@ -63,7 +71,7 @@ std::optional<DataType> to_data_type(at::ScalarType type) {
   return std::nullopt;
 }
 
-absl::StatusOr<at::Tensor> to_tensor(const serving::BatchInput& input, const at::Device& device) {
+absl::StatusOr<at::Tensor> to_host(const serving::BatchInput& input, bool pinned) {
   const auto type = to_scalar_type(input.datatype);
   const auto elements = serving::element_count(input.shape);
   if (!type || !elements.ok()) {
@@ -79,9 +87,21 @@ absl::StatusOr<at::Tensor> to_tensor(const serving::BatchInput& input, const at:
                                              static_cast<size_t>(*elements) * element, " for shape ",
                                              serving::shape_text(input.shape)));
   }
-  const bool usable = device.is_cpu() && input.pieces.size() == 1 && size != 0;
+  const bool usable = !pinned && input.pieces.size() == 1 && size != 0;
   if (usable && is_aligned(input.pieces[0], element)) return in_place(input.pieces[0], input.shape, *type);
-  return gathered(input, *type, device);
+  return gathered(input, *type, pinned);
+}
+
+absl::StatusOr<c10::IValue> to_value(const serving::BatchInput& input, const at::Device& device) {
+  if (input.datatype == DataType::kBytes) {
+    const auto strings = to_strings(input);
+    if (!strings.ok()) return strings.status();
+    return c10::IValue(c10::List<std::string>(c10::ArrayRef<std::string>(*strings)));
+  }
+  auto host = to_host(input, device.is_cuda());
+  if (!host.ok()) return host.status();
+  if (device.is_cuda()) return c10::IValue(host->to(device, /*non_blocking=*/true));
+  return c10::IValue(*std::move(host));
 }
 
 absl::StatusOr<std::vector<std::string>> to_strings(const serving::BatchInput& input) {
@@ -104,14 +124,21 @@ absl::StatusOr<std::vector<std::string>> to_strings(const serving::BatchInput& i
   return strings;
 }
 
-absl::StatusOr<serving::Tensor> from_tensor(const std::string& name, const at::Tensor& tensor, bool copies) {
+absl::StatusOr<serving::Tensor> from_tensor(const std::string& name, const at::Tensor& tensor,
+                                            bool non_blocking) {
   const auto type = to_data_type(tensor.scalar_type());
   if (!type) {
     return absl::InternalError(concat("output '", name, "' has torch's type ",
                                       c10::toString(tensor.scalar_type()), ", which has no name in KServe"));
   }
-  at::Tensor host = tensor.detach().to(at::kCPU).contiguous();
-  if (copies && host.is_alias_of(tensor)) host = host.clone();
+  at::Tensor host;
+  if (tensor.is_cuda()) {
+    host = fetched(tensor, non_blocking);
+  } else {
+    const bool kept = is_kept_elsewhere(tensor);
+    host = tensor.detach().to(at::kCPU).contiguous();
+    if (kept && host.is_alias_of(tensor)) host = host.clone();
+  }
   auto dense = std::make_shared<const at::Tensor>(std::move(host));
   serving::Buffer data;
   data.data = static_cast<const std::byte*>(dense->const_data_ptr());
@@ -134,26 +161,6 @@ absl::Status check_type(const serving::TensorMetadata& expected, const serving::
   return absl::InternalError(concat("unexpected datatype ", serving::data_type_name(tensor.datatype),
                                     " for inference output '", tensor.name, "', expecting ",
                                     serving::data_type_name(expected.datatype)));
-}
-
-void finish(const at::Device& device, bool clean) {
-  if (!device.is_cuda()) return;
-  at::accelerator::synchronizeDevice(device.index());
-  if (clean) at::accelerator::emptyCache();
-}
-
-absl::StatusOr<at::Device> device_of(const serving::Placement& placement) {
-  if (placement.kind == serving::Placement::Kind::kCpu) return at::Device(at::kCPU);
-  // torch registers its CUDA half when the library comes in.
-  static void* const cuda = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
-  const int gpus = cuda == nullptr ? 0 : at::detail::getCUDAHooks().deviceCount();
-  if (placement.device >= 0 && placement.device < gpus) {
-    static void* const ops = dlopen("libzeta_ops_cuda.so", RTLD_NOW | RTLD_GLOBAL);  // only in some builds
-    (void)ops;
-    return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(placement.device));
-  }
-  return absl::FailedPreconditionError(concat("instance ", placement.name, " wants GPU ", placement.device,
-                                              ", but torch sees ", gpus, " GPUs; use kind: KIND_CPU"));
 }
 
 }  // namespace zeta::torch_backend

@@ -48,14 +48,18 @@ DynamicBatching to_batching(const inference::ModelDynamicBatching& proto) {
   return batching;
 }
 
-// KIND_MODEL leaves the place to the backend, whose default is the CPU.
+Placement::Kind to_kind(inference::ModelInstanceGroup::Kind kind) {
+  if (kind == inference::ModelInstanceGroup::KIND_GPU) return Placement::Kind::kGpu;
+  if (kind == inference::ModelInstanceGroup::KIND_MODEL) return Placement::Kind::kModel;
+  return Placement::Kind::kCpu;
+}
+
 InstanceGroup to_group(const inference::ModelInstanceGroup& proto) {
   InstanceGroup group;
   group.name = proto.name();
   group.count = proto.count();
   group.gpus.assign(proto.gpus().begin(), proto.gpus().end());
-  const bool gpu = proto.kind() == inference::ModelInstanceGroup::KIND_GPU;
-  group.kind = gpu ? Placement::Kind::kGpu : Placement::Kind::kCpu;
+  group.kind = to_kind(proto.kind());
   for (const auto& need : proto.rate_limiter().resources()) {
     group.rate_limit.resources.push_back({need.name(), need.count(), need.global()});
   }

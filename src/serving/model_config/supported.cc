@@ -59,8 +59,6 @@ absl::Status check_supported(const ModelConfig& config) {
       {optimization.priority() != inference::ModelOptimizationPolicy::PRIORITY_DEFAULT,
        "optimization.priority"},
       {optimization.has_execution_accelerators(), "optimization.execution_accelerators"},
-      {optimization.cuda().busy_wait_events(), "optimization.cuda.busy_wait_events"},
-      {optimization.cuda().output_copy_stream(), "optimization.cuda.output_copy_stream"},
       {optimization.gather_kernel_buffer_threshold() != 0, "optimization.gather_kernel_buffer_threshold"},
       {optimization.eager_batching(), "optimization.eager_batching"},
       {!config.cc_model_filenames().empty(), "cc_model_filenames"},
@@ -91,6 +89,8 @@ absl::Status check_self_scheduled(const ModelConfig& config) {
       {any(groups, [](const Group& group) { return group.has_rate_limiter(); }),
        "instance_group.rate_limiter"},
       {config.optimization().cuda().graphs(), "optimization.cuda.graphs"},
+      {config.optimization().cuda().busy_wait_events(), "optimization.cuda.busy_wait_events"},
+      {config.optimization().cuda().output_copy_stream(), "optimization.cuda.output_copy_stream"},
   };
   return refuse_first(config, fields,
                       concat(" by the backend '", config.backend(), "', which schedules requests itself"));

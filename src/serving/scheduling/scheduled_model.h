@@ -41,6 +41,7 @@ class ScheduledModel final : public Model {
   void infer(std::shared_ptr<const InferRequest> request, std::shared_ptr<ResponseSink> sink) override
       ZETA_EXCLUDES(mutex_);
   std::vector<MetricSample> metrics() const override { return executable_->metrics(); }
+  std::string notice() const override { return executable_->notice(); }
 
   // Makes the instances that `groups` has and the model has not, then lets those go that it has no more,
   // when they have done what they are at. A status leaves all as it was. REQUIRES: no sequence batching,

@@ -263,9 +263,17 @@ TEST(TorchBackend, AGpuThatIsNotThereIsRefused) {
 
 TEST(TorchBackend, CudaGraphsAreReported) {
   ModelSource asking = source("affine", {tensor("x")}, {tensor("y")});
-  asking.cuda_graphs = true;
-  EXPECT_EQ((*backend().load_executable(asking))->metadata().notice,
-            "optimization.cuda.graphs: not captured on the CPU");
+  EXPECT_EQ(Served(asking).model->notice(), "");
+  asking.cuda.graphs = true;
+  const Served served(asking, 2);
+  EXPECT_EQ(served.model->notice(), "optimization.cuda.graphs: not captured on the CPU") << "once for both";
+  EXPECT_EQ(output_of(served.infer({floats("x", {1, 4}, {0, 1, 2, 3})})), (std::vector<float>{1, 3, 5, 7}));
+  const auto metrics = served.model->metrics();
+  ASSERT_EQ(metrics.size(), 2U);
+  EXPECT_EQ(metrics[1].name, "nv_cuda_graph_replay_count");
+  EXPECT_EQ(metrics[1].value, 0);
+  asking.cuda.graph_specs = {{.batch_size = 9}};
+  EXPECT_EQ(refusal(asking), "model 'affine': optimization.cuda.graph_spec.batch_size is 9, expected 1 to 8");
 }
 
 TEST(TorchBackend, ASidecarTellsWhatTheConfigurationLeavesOpen) {
@@ -317,6 +325,23 @@ TEST(TorchBackend, PackagesGetOnlyWhatFitsThem) {
   Tensor other = good;
   other.name = "b";
   EXPECT_EQ(output_of(served.infer({good, other})), (std::vector<float>{0, 0, 0, 0}));
+}
+
+TEST(TorchBackend, ResponsesOutliveThePackageWhoseBufferTheyAre) {
+  InferResponse first;
+  {
+    const Served served(source("package_total", {tensor("x")}, {tensor("y")}));
+    first = served.infer({floats("x", {1, 4}, {1, 2, 3, 4})});
+    EXPECT_EQ(output_of(served.infer({floats("x", {1, 4}, {1, 1, 1, 1})})), (std::vector<float>{2, 3, 4, 5}));
+    EXPECT_EQ(output_of(first), (std::vector<float>{1, 2, 3, 4})) << "the next run writes to the buffer";
+  }
+  EXPECT_EQ(output_of(first), (std::vector<float>{1, 2, 3, 4}));
+}
+
+TEST(TorchBackend, AModelMayChooseItsPlaceItself) {
+  auto executable = backend().load_executable(source("affine", {tensor("x")}, {tensor("y")}));
+  ASSERT_TRUE(executable.ok());
+  EXPECT_TRUE((*executable)->make_instance({"m_0", Placement::Kind::kModel, 0}).ok());
 }
 
 // Resident memory in kB.

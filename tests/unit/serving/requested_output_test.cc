@@ -71,10 +71,11 @@ TEST(DeliverOutputs, ThoseThatAreAskedForInTheModelsOrder) {
 TEST(DeliverOutputs, SharedMemoryThatIsTooSmallIsNotWritten) {
   const int object = memfd_create("test", 0);
   ASSERT_EQ(ftruncate(object, 8), 0);
-  RequestedOutput request{"A", 0, OutputTarget{"r", 0, {object, 0, 7, nullptr}}, {}};
+  const auto memory = system_memory(object);
+  RequestedOutput request{"A", 0, OutputTarget{"r", 0, {memory, 0, 7}}, {}};
   const auto refused = deliver_outputs({}, {request}, {bytes_tensor("A", {"four"})});
   EXPECT_TRUE(absl::IsInternal(refused.status()));
-  const SharedMemoryRange all(object, 0, 8, nullptr);
+  const SharedMemoryRange all(memory, 0, 8);
   EXPECT_EQ(all.read()->data[4], std::byte{0});
   request.target->range = all;
   const auto delivered = deliver_outputs({}, {request}, {bytes_tensor("A", {"four"})});
@@ -82,7 +83,6 @@ TEST(DeliverOutputs, SharedMemoryThatIsTooSmallIsNotWritten) {
   EXPECT_EQ(delivered->front().byte_size, 8u);
   EXPECT_EQ(delivered->front().tensor.data.size, 0u);
   EXPECT_EQ(all.read()->data[4], std::byte{'f'});
-  close(object);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string>
 
+#include "src/serving/cuda_driver.h"
 #include "src/serving/shared_memory_input.h"
 #include "src/serving/tensor.h"
 
@@ -52,7 +53,7 @@ TEST_F(SharedMemoryTest, AnyOffsetWithinARegion) {
 
 // A range of which no byte can be read: whoever copies it before it compares fails otherwise.
 TEST_F(SharedMemoryTest, AnInputIsNotCopiedBeforeItsSizeIsChecked) {
-  const SharedMemoryRange huge(-1, 0, uint64_t{1} << 62, nullptr);
+  const SharedMemoryRange huge(system_memory(-1), 0, uint64_t{1} << 62);
   EXPECT_EQ(read_input(huge, {"x", DataType::kFp32, {2, 2}}, "m").status().message(),
             "input byte size mismatch for input 'x' for model 'm'. Expected 16, got 4611686018427387904");
   EXPECT_EQ(read_input(huge, {"x", DataType::kBytes, {1}}, "m").status().message(),
@@ -103,10 +104,35 @@ TEST_F(SharedMemoryTest, KeysLeadNowhereElse) {
   EXPECT_TRUE(registry_.list("")->empty());
 }
 
+TEST_F(SharedMemoryTest, TheKindsShareNamesAndNothingElse) {
+  ASSERT_TRUE(registry_.add({"r", key_, 0, 100}).ok());
+  EXPECT_TRUE(registry_.list_cuda("")->empty());
+  EXPECT_EQ(registry_.list_cuda("r").status().message(),
+            "The region named 'r' is registered as system shared memory, not CUDA shared memory");
+  EXPECT_EQ(registry_.list_cuda("s").status().message(), "Unable to find cuda shared memory region: 's'");
+  EXPECT_EQ(registry_.list("s").status().message(), "Unable to find system shared memory region: 's'");
+  EXPECT_EQ(registry_.add_cuda({"r", std::string(64, '\0'), 0, 8}).message(),
+            "shared memory region 'r' already in manager");
+  EXPECT_TRUE(registry_.remove_cuda("r").ok());
+  EXPECT_TRUE(registry_.remove_cuda("").ok());
+  EXPECT_EQ(registry_.list("")->size(), 1u);
+}
+
+TEST_F(SharedMemoryTest, HandlesOfNoGpuAreRefused) {
+  const absl::Status status = registry_.add_cuda({"g", "AAAA", 0, 8});
+  EXPECT_EQ(status.message(), cuda_driver() == nullptr
+                                  ? "failed to register CUDA shared memory region: 'g', GPUs not supported"
+                                  : "failed to register shared memory region 'g': invalid args");
+  EXPECT_TRUE(registry_.list_cuda("")->empty());
+}
+
 TEST(SharedMemory, IsRefusedUnlessAllowed) {
   SharedMemoryRegistry registry(false);
   EXPECT_TRUE(absl::IsUnavailable(registry.add({"r", "/x", 0, 1})));
   EXPECT_TRUE(absl::IsUnavailable(registry.find("r", 0, 1).status()));
+  EXPECT_TRUE(absl::IsUnavailable(registry.add_cuda({"r", std::string(64, '\0'), 0, 1})));
+  EXPECT_TRUE(absl::IsUnavailable(registry.list_cuda("").status()));
+  EXPECT_TRUE(absl::IsUnavailable(registry.remove_cuda("")));
 }
 
 }  // namespace

@@ -217,8 +217,6 @@ TEST(ModelConfigCheck, RefusesByNameWhatTheServerDoesNotDo) {
            {"optimization { eager_batching: true }", "optimization.eager_batching"},
            {"optimization { gather_kernel_buffer_threshold: 1 }",
             "optimization.gather_kernel_buffer_threshold"},
-           {"optimization { cuda { busy_wait_events: true } }", "optimization.cuda.busy_wait_events"},
-           {"optimization { cuda { output_copy_stream: true } }", "optimization.cuda.output_copy_stream"},
            {"model_metrics { }", "model_metrics"},
        }) {
     const absl::Status status = check_supported(read_config(text));
@@ -236,6 +234,8 @@ TEST(ModelConfigCheck, RefusesSchedulingOfABackendThatSchedulesItself) {
            {"instance_group { kind: KIND_GPU gpus: 0 }", "instance_group of KIND_GPU"},
            {"model_warmup { name: 'w' }", "model_warmup"},
            {"optimization { cuda { graphs: true } }", "optimization.cuda.graphs"},
+           {"optimization { cuda { busy_wait_events: true } }", "optimization.cuda.busy_wait_events"},
+           {"optimization { cuda { output_copy_stream: true } }", "optimization.cuda.output_copy_stream"},
            {"input { name: 'X' dims: 1 reshape { } }", "reshape"},
            {"input { name: 'X' dims: 1 allow_ragged_batch: true }", "allow_ragged_batch"},
            {"batch_input { }", "batch_input"},

@@ -142,6 +142,8 @@ TEST(SchedulingPolicyOf, InstancesAndTensorRules) {
   EXPECT_EQ(policy.batch_inputs[0].target, "T");
   EXPECT_EQ(policy.batch_outputs.at(0).source, "A");
   EXPECT_EQ(policy.client_dims.at("Y"), (std::vector<int64_t>{4}));
+  const auto by_model = policy_of("max_batch_size: 2 instance_group { kind: KIND_MODEL }");
+  EXPECT_EQ(by_model.instance_groups.at(0).kind, Placement::Kind::kModel);
 }
 
 TEST(SchedulingPolicyOf, WarmupDataOfEveryKind) {
