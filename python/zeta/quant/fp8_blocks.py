@@ -62,19 +62,28 @@ def multiply(a: Fp8Matrix, b: Fp8Matrix, dtype: torch.dtype, fast: bool) -> Tens
         dtype: of the result. On a GPU, scales of rows or blocks round it to bfloat16 first.
         fast: let the tensor cores keep sums in fewer bits.
     """
+    of_rows = a.scale.shape[1] == 1 and len(a.codes) == len(a.scale) and len(b.codes) == len(b.scale)
+    of_tensors = a.scale.numel() == 1 and b.scale.numel() == 1
+    if not of_tensors and not of_rows:
+        return _multiply_blocks(*a, *b, dtype)
     if not a.codes.is_cuda:
         return (a.dequantize() @ b.dequantize().T).to(dtype)
-    if a.scale.numel() == 1 and b.scale.numel() == 1:
+    if of_tensors:
         scales = (a.scale.reshape(()), b.scale.reshape(()))
         return torch._scaled_mm(a.codes, b.codes.t(), *scales, out_dtype=dtype, use_fast_accum=fast)
-    if a.scale.shape[1] == 1 and len(a.codes) == len(a.scale) and len(b.codes) == len(b.scale):
-        scales = (a.scale.contiguous(), b.scale.t().contiguous())
-        y = torch._scaled_mm(a.codes, b.codes.t(), *scales, out_dtype=torch.bfloat16, use_fast_accum=fast)
-        return y.to(dtype)
-    return _multiply_blocks(a, b).to(dtype)
+    scales = (a.scale.contiguous(), b.scale.t().contiguous())
+    y = torch._scaled_mm(a.codes, b.codes.t(), *scales, out_dtype=torch.bfloat16, use_fast_accum=fast)
+    return y.to(dtype)
 
 
-def _multiply_blocks(a: Fp8Matrix, b: Fp8Matrix) -> Tensor:
+# An operation of its own: torch.compile does not trace torch's scaled_mm.
+@torch.library.custom_op("zeta_fp8::multiply_blocks", mutates_args=())
+def _multiply_blocks(
+    a_codes: Tensor, a_scale: Tensor, b_codes: Tensor, b_scale: Tensor, dtype: torch.dtype
+) -> Tensor:
+    a, b = Fp8Matrix(a_codes, a_scale), Fp8Matrix(b_codes, b_scale)
+    if not a_codes.is_cuda:
+        return (a.dequantize() @ b.dequantize().T).to(dtype)
     kinds = []
     scales = []
     for codes, scale in (a, b):
@@ -84,7 +93,12 @@ def _multiply_blocks(a: Fp8Matrix, b: Fp8Matrix) -> Tensor:
         else:
             kinds.append(ScalingType.BlockWise128x128)
             scales.append(functional.pad(scale, (0, -scale.shape[1] % 4)).t())  # cuBLAS steps by 4 scales
-    return functional.scaled_mm(a.codes, b.codes.t(), scales[0], kinds[0], scales[1], kinds[1])
+    return functional.scaled_mm(a.codes, b.codes.t(), scales[0], kinds[0], scales[1], kinds[1]).to(dtype)
+
+
+@_multiply_blocks.register_fake
+def _(a_codes: Tensor, a_scale: Tensor, b_codes: Tensor, b_scale: Tensor, dtype: torch.dtype) -> Tensor:
+    return a_codes.new_empty((a_codes.shape[0], b_codes.shape[0]), dtype=dtype)
 
 
 def _round_up_to_power_of_two(scale: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ class Float8Linear(nn.Linear):
     The weight stays in full precision; it, the inputs and the gradients are quantised anew for each product, with
     scales from their own values, nothing carried from step to step. Unlike `BitLinear(precision="fp8")`, whose
     aim is a model that is served in FP8, this one's is speed: the gradients' products are in FP8 too. Under
-    autocast the inputs are cast, the weight is quantised from its own values.
+    autocast the output is of its dtype; inputs and weight are quantised from their own values, not from cast ones.
 
     | recipe | x, weight | gradient of y | share a scale | scales |
     |---|---|---|---|---|
@@ -73,17 +73,16 @@ class Float8Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         device = input.device.type
-        if torch.is_autocast_enabled(device):
-            input = input.to(torch.get_autocast_dtype(device))
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else input.dtype
         rows = input.reshape(-1, self.in_features)
         count = rows.shape[0]
         with torch.autocast(device, enabled=False):
             if count:
                 padded = nn.functional.pad(rows, (0, 0, 0, -count % RECIPES[self.recipe].multiple))
-                y = _Fp8Product.apply(padded, self.weight, self.recipe)[:count]
+                y = _Fp8Product.apply(padded, self.weight, self.recipe, dtype)[:count]
             else:  # nothing to find a scale of
-                y = nn.functional.linear(rows, self.weight.to(rows.dtype))
-            y = y if self.bias is None else y + self.bias.to(y.dtype)
+                y = nn.functional.linear(rows.to(dtype), self.weight.to(dtype))
+            y = y if self.bias is None else y + self.bias.to(dtype)
         return y.view(*input.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
@@ -99,29 +98,29 @@ class _Fp8Product(torch.autograd.Function):
     """x · Wᵀ for x `(tokens, in_features)`, with gradients by FP8 products."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, recipe: str) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, recipe: str, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.recipe = recipe
         r = RECIPES[recipe]
         a = quantize_blocks(x, r.activation, _E4M3, r.power_of_two)
         b = quantize_blocks(weight, r.weight, _E4M3, r.power_of_two)
-        return multiply(a, b, x.dtype, fast=True)
+        return multiply(a, b, dtype, fast=True)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
         r = RECIPES[ctx.recipe]
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
             a = quantize_blocks(grad, r.activation, r.gradient, r.power_of_two)
             b = quantize_blocks(weight.t(), r.weight, _E4M3, r.power_of_two)
-            grad_x = multiply(a, b, x.dtype, fast=False)
+            grad_x = multiply(a, b, grad.dtype, fast=False).to(x.dtype)
         if ctx.needs_input_grad[1]:
             a = quantize_blocks(grad.t(), r.activation, r.gradient, r.power_of_two)
             b = quantize_blocks(x.t(), r.activation, _E4M3, r.power_of_two)
-            grad_weight = multiply(a, b, x.dtype, fast=False).to(weight.dtype)
-        return grad_x, grad_weight, None
+            grad_weight = multiply(a, b, grad.dtype, fast=False).to(weight.dtype)
+        return grad_x, grad_weight, None, None
 
 
 def convert_to_fp8_training(
@@ -134,8 +133,7 @@ def convert_to_fp8_training(
 ) -> nn.Module:
     """Turn every `nn.Linear` of a model into a `Float8Linear`, in place.
 
-    Parameters stay the same objects. The quantisers are many small operations, which `torch.compile` fuses; on a GPU
-    it does not trace `"blockwise"` (with `fullgraph=True` an error), whose products are torch's `scaled_mm`.
+    Parameters stay the same objects. The quantisers are many small operations, which `torch.compile` fuses.
     Either every chosen layer is converted or, on an error, none.
 
     Args:

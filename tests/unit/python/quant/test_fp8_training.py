@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from zeta.quant import Float8Linear, convert_to_fp8_training
-from zeta.quant.fp8_blocks import quantize_blocks
+from zeta.quant.fp8_blocks import _multiply_blocks, quantize_blocks
 
 RECIPES = ("tensorwise", "rowwise", "blockwise")
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
@@ -144,12 +144,13 @@ def test_compiled_whole_autocast_and_checkpointed(recipe: str, device: str) -> N
     torch.manual_seed(0)
     layer = Float8Linear(128, 256, recipe=recipe, device=device)
     x = torch.randn(3, 40, 128, device=device, requires_grad=True)
+    grad = torch.randn(3, 40, 256, device=device, dtype=torch.bfloat16)
 
     def run(function: object) -> list[Tensor]:
         with torch.autocast(device, torch.bfloat16):
             y = function(x)
         assert y.dtype == torch.bfloat16
-        grads = torch.autograd.grad(y.float().square().mean(), (x, layer.weight, layer.bias))
+        grads = torch.autograd.grad(y, (x, layer.weight, layer.bias), grad)
         assert [g.dtype for g in grads] == [torch.float32] * 3
         return [y.detach(), *grads]
 
@@ -158,6 +159,24 @@ def test_compiled_whole_autocast_and_checkpointed(recipe: str, device: str) -> N
     for actual in (run(compiled), run(lambda x: checkpoint(layer, x, use_reentrant=False))):
         for a, e in zip(actual, expected, strict=True):
             torch.testing.assert_close(a, e, rtol=2**-7, atol=2**-7 * e.abs().max().item())
+
+
+@pytest.mark.parametrize("weight", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_product_of_blocks_is_an_operation(weight: bool, dtype: torch.dtype, device: str) -> None:
+    skip_unless_it_runs(device, "blockwise")
+    torch.manual_seed(0)
+    a = quantize_blocks(torch.randn(128, 384, device=device), (1, 128), E4M3, True)
+    b = quantize_blocks(torch.randn(256, 384, device=device), (128, 128) if weight else (1, 128), E4M3, True)
+    checks = ("test_faketensor", "test_autograd_registration")  # the others compare inputs, which FP8 cannot
+    torch.library.opcheck(_multiply_blocks, (*a, *b, dtype), test_utils=checks)
+    assert_near(
+        _multiply_blocks(*a, *b, dtype),
+        a.dequantize().double() @ b.dequantize().double().T,
+        torch.bfloat16 if device == "cuda" else dtype,
+        384,
+        device,
+    )
 
 
 @pytest.mark.parametrize("power_of_two", [False, True])
