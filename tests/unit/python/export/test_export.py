@@ -185,7 +185,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda c: edit_json(c / "zeta.json", dtype="fp8"),
         "zeta.json: expected dtype to be one of",
     ),
-    "unknown precision": (lambda c: edit_json(c / "zeta.json", precision="2bit"), "precision.*got '2bit'"),
+    "unknown precision": (lambda c: edit_json(c / "zeta.json", precision="3bit"), "precision.*got '3bit'"),
     "group that is text": (
         lambda c: edit_json(c / "zeta.json", group_size="128"),
         "zeta.json: expected group_size to be an integer, got '128'",
