@@ -64,16 +64,35 @@ def multiply(a: Fp8Matrix, b: Fp8Matrix, dtype: torch.dtype, fast: bool) -> Tens
     """
     of_rows = a.scale.shape[1] == 1 and len(a.codes) == len(a.scale) and len(b.codes) == len(b.scale)
     of_tensors = a.scale.numel() == 1 and b.scale.numel() == 1
-    if not of_tensors and not of_rows:
+    if of_rows and not of_tensors:
+        return _multiply_rows(*a, *b, dtype, fast)
+    if not of_tensors:
         return _multiply_blocks(*a, *b, dtype)
     if not a.codes.is_cuda:
         return (a.dequantize() @ b.dequantize().T).to(dtype)
-    if of_tensors:
-        scales = (a.scale.reshape(()), b.scale.reshape(()))
-        return torch._scaled_mm(a.codes, b.codes.t(), *scales, out_dtype=dtype, use_fast_accum=fast)
-    scales = (a.scale.contiguous(), b.scale.t().contiguous())
-    y = torch._scaled_mm(a.codes, b.codes.t(), *scales, out_dtype=torch.bfloat16, use_fast_accum=fast)
+    scales = (a.scale.reshape(()), b.scale.reshape(()))
+    return torch._scaled_mm(a.codes, b.codes.t(), *scales, out_dtype=dtype, use_fast_accum=fast)
+
+
+# An operation of its own: with torch 2.11 Inductor's version of this product gave gradients of 0 on an H200,
+# where the very call is right by itself.
+@torch.library.custom_op("zeta_fp8::multiply_rows", mutates_args=())
+def _multiply_rows(
+    a_codes: Tensor, a_scale: Tensor, b_codes: Tensor, b_scale: Tensor, dtype: torch.dtype, fast: bool
+) -> Tensor:
+    if not a_codes.is_cuda:
+        a, b = Fp8Matrix(a_codes, a_scale), Fp8Matrix(b_codes, b_scale)
+        return (a.dequantize() @ b.dequantize().T).to(dtype)
+    scales = (a_scale.contiguous(), b_scale.t().contiguous())
+    y = torch._scaled_mm(a_codes, b_codes.t(), *scales, out_dtype=torch.bfloat16, use_fast_accum=fast)
     return y.to(dtype)
+
+
+@_multiply_rows.register_fake
+def _(
+    a_codes: Tensor, a_scale: Tensor, b_codes: Tensor, b_scale: Tensor, dtype: torch.dtype, fast: bool
+) -> Tensor:
+    return a_codes.new_empty((a_codes.shape[0], b_codes.shape[0]), dtype=dtype)
 
 
 # An operation of its own: torch.compile does not trace torch's scaled_mm.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from zeta.quant import Float8Linear, convert_to_fp8_training
-from zeta.quant.fp8_blocks import _multiply_blocks, quantize_blocks
+from zeta.quant.fp8_blocks import _multiply_blocks, _multiply_rows, quantize_blocks
 
 RECIPES = ("tensorwise", "rowwise", "blockwise")
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
@@ -172,6 +172,22 @@ def test_product_of_blocks_is_an_operation(weight: bool, dtype: torch.dtype, dev
     torch.library.opcheck(_multiply_blocks, (*a, *b, dtype), test_utils=checks)
     assert_near(
         _multiply_blocks(*a, *b, dtype),
+        a.dequantize().double() @ b.dequantize().double().T,
+        torch.bfloat16 if device == "cuda" else dtype,
+        384,
+        device,
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_product_of_rows_is_an_operation(dtype: torch.dtype, device: str) -> None:
+    skip_unless_it_runs(device, "rowwise")
+    torch.manual_seed(0)
+    a, b = (quantize_blocks(torch.randn(n, 384, device=device), (1, 384), E4M3, True) for n in (128, 256))
+    checks = ("test_faketensor", "test_autograd_registration")  # the others compare inputs, which FP8 cannot
+    torch.library.opcheck(_multiply_rows, (*a, *b, dtype, False), test_utils=checks)
+    assert_near(
+        _multiply_rows(*a, *b, dtype, False),
         a.dequantize().double() @ b.dequantize().double().T,
         torch.bfloat16 if device == "cuda" else dtype,
         384,
