@@ -87,25 +87,34 @@ TEST(RateLimiter, RefusesWhatCouldNeverRun) {
   EXPECT_EQ(refusal(limiter, needs("r", 2)), "") << "the refused one has left nothing behind";
 }
 
+// Two instances of each priority, so that one of each always waits.
 TEST(RateLimiter, PriorityTwoGetsHalfAsMuch) {
   const Limiter limiter = make();
-  auto first = limiter->add(needs("r", 1, false, 1), 0), second = limiter->add(needs("r", 1, false, 2), 0);
   std::atomic<int> counts[2] = {0, 0};
   std::atomic<bool> stop{false};
   const auto work = [&](RateLimiter::Instance& instance, int number) {
     while (!stop) {
       instance.acquire();
-      std::this_thread::sleep_for(std::chrono::microseconds(500));  // the other waits meanwhile
-      if (++counts[number] + counts[1 - number] >= 90) stop = true;
+      std::this_thread::sleep_for(std::chrono::microseconds(500));
+      if (++counts[number] + counts[1 - number] >= 300) stop = true;
       instance.release();
     }
   };
+  std::vector<std::unique_ptr<RateLimiter::Instance>> instances;
+  for (const uint32_t priority : {1U, 2U, 1U, 2U}) {
+    auto added = limiter->add(needs("r", 1, false, priority), 0);
+    ASSERT_TRUE(added.ok()) << added.status();
+    instances.push_back(*std::move(added));
+  }
   {
-    std::jthread one([&] { work(**first, 0); }), two([&] { work(**second, 1); });
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&, i] { work(*instances[static_cast<size_t>(i)], i % 2); });
+    }
   }
   const double ratio = static_cast<double>(counts[0]) / counts[1];
-  EXPECT_GT(ratio, 1.5) << counts[0] << " to " << counts[1];
-  EXPECT_LT(ratio, 2.5) << counts[0] << " to " << counts[1];
+  EXPECT_GT(ratio, 1.7) << counts[0] << " to " << counts[1];
+  EXPECT_LT(ratio, 2.4) << counts[0] << " to " << counts[1];
 }
 
 TEST(RateLimiter, ModelsThatShareAResourceComputeOneAfterAnother) {
