@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 namespace zeta::server {
 namespace {
 
@@ -26,12 +29,16 @@ TEST(TraceContext, VersionsToComeMayBeLonger) {
 
 TEST(TraceContext, WhatIsNotWellFormedIsPassedOver) {
   const std::string good = kGood;
-  for (const std::string& bad :
-       {std::string(), std::string("x"), good + "-more", "ff" + good.substr(2), good.substr(0, 54),
-        "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-        "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}) {
+  const std::vector<std::string> all = {"",
+                                        "x",
+                                        good + "-more",
+                                        "ff" + good.substr(2),
+                                        good.substr(0, 54),
+                                        "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                                        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+                                        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+                                        "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"};
+  for (const std::string& bad : all) {
     EXPECT_FALSE(read_trace_context(bad, "").has_value()) << bad;
   }
 }
