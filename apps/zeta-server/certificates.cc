@@ -72,8 +72,9 @@ absl::StatusOr<TlsTexts> read_tls_files(const TlsFiles& files) {
   TlsTexts texts;
   const auto read = [&](const std::string& path, std::string& text) {
     auto content = read_file(path);
-    if (content.ok()) text = *std::move(content);
-    return content.status();
+    if (!content.ok()) return content.status();
+    text = *std::move(content);
+    return absl::OkStatus();
   };
   absl::Status status = read(files.certificate, texts.certificate);
   if (status.ok()) status = read(files.key, texts.key);
