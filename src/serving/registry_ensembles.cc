@@ -68,7 +68,7 @@ absl::Status ModelRegistry::load_members(const ModelDescription& ensemble, std::
       missing += concat(missing.empty() ? "" : ", ", name);
       continue;
     }
-    const absl::Status below = load_members(*member, path);
+    absl::Status below = load_members(*member, path);
     if (!below.ok() && std::string(below.message()).starts_with("circular")) return below;
     if (!needs_loading(name)) continue;
     {

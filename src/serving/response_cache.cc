@@ -80,6 +80,7 @@ std::string cache_key(std::string_view model, const InferRequest& request) {
   std::string key;
   append(key, model);
   std::vector<const Tensor*> inputs;
+  inputs.reserve(request.inputs.size());
   for (const Tensor& tensor : request.inputs) inputs.push_back(&tensor);
   std::ranges::sort(inputs, {}, [](const Tensor* tensor) -> const std::string& { return tensor->name; });
   for (const Tensor* tensor : inputs) {

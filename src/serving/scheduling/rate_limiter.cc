@@ -63,10 +63,12 @@ absl::Status RateLimiter::count_resources() {
       }
       count = limit;
     }
-    const auto both = [&](const auto& other) {
-      return other.first.second == name && (other.first.first == kGlobal) != (resource.first == kGlobal);
-    };
-    if (!std::ranges::any_of(there_, both)) continue;
+    const bool is_global = resource.first == kGlobal;
+    bool both = false;
+    for (const auto& [other, needed] : there_) {
+      both = both || (other.second == name && (other.first == kGlobal) != is_global);
+    }
+    if (!both) continue;
     return absl::InvalidArgumentError(
         concat("Resource \"", name,
                "\" is present as both global and device-specific resource in the model configuration."));
