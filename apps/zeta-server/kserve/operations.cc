@@ -65,7 +65,7 @@ absl::StatusOr<serving::SharedMemoryRegion> read_region(const http::Request& req
   const auto size = read_size(*body, "byte_size");
   if (!size.ok()) return size.status();
   return serving::SharedMemoryRegion{std::string(path_param(request, "region")), *std::move(key),
-                                     offset->value_or(0), **size};
+                                     offset->value_or(0), size->value_or(0)};
 }
 
 absl::StatusOr<serving::CudaSharedMemoryRegion> read_cuda_region(const http::Request& request) {
@@ -83,9 +83,9 @@ absl::StatusOr<serving::CudaSharedMemoryRegion> read_cuda_region(const http::Req
   if (!device.ok()) return device.status();
   const auto size = read_size(*body, "byte_size");
   if (!size.ok()) return size.status();
-  const auto number = static_cast<int64_t>(std::min<uint64_t>(**device, INT64_MAX));
+  const auto number = static_cast<int64_t>(std::min<uint64_t>(device->value_or(0), INT64_MAX));
   return serving::CudaSharedMemoryRegion{std::string(path_param(request, "region")), *std::move(handle),
-                                         number, **size};
+                                         number, size->value_or(0)};
 }
 
 absl::StatusOr<std::vector<std::string>> read_trace_value(std::string_view name, const json::value& value) {
