@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "src/serving/loaded_function.h"
+
 namespace zeta::serving {
 namespace {
 
@@ -29,26 +31,20 @@ struct Nvml {
   int (*nvmlDeviceGetTotalEnergyConsumption)(Device device, unsigned long long* millijoules);
 };
 
-template <class Function>
-bool find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  return function != nullptr;
-}
-
 const Nvml* open_nvml() {
   void* library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return nullptr;
   static Nvml nvml;
   const bool complete =
-      find(library, "nvmlInit_v2", nvml.nvmlInit_v2) &&
-      find(library, "nvmlDeviceGetCount_v2", nvml.nvmlDeviceGetCount_v2) &&
-      find(library, "nvmlDeviceGetHandleByIndex_v2", nvml.nvmlDeviceGetHandleByIndex_v2) &&
-      find(library, "nvmlDeviceGetUUID", nvml.nvmlDeviceGetUUID) &&
-      find(library, "nvmlDeviceGetUtilizationRates", nvml.nvmlDeviceGetUtilizationRates) &&
-      find(library, "nvmlDeviceGetMemoryInfo", nvml.nvmlDeviceGetMemoryInfo) &&
-      find(library, "nvmlDeviceGetPowerUsage", nvml.nvmlDeviceGetPowerUsage) &&
-      find(library, "nvmlDeviceGetEnforcedPowerLimit", nvml.nvmlDeviceGetEnforcedPowerLimit) &&
-      find(library, "nvmlDeviceGetTotalEnergyConsumption", nvml.nvmlDeviceGetTotalEnergyConsumption);
+      find_function(library, "nvmlInit_v2", nvml.nvmlInit_v2) &&
+      find_function(library, "nvmlDeviceGetCount_v2", nvml.nvmlDeviceGetCount_v2) &&
+      find_function(library, "nvmlDeviceGetHandleByIndex_v2", nvml.nvmlDeviceGetHandleByIndex_v2) &&
+      find_function(library, "nvmlDeviceGetUUID", nvml.nvmlDeviceGetUUID) &&
+      find_function(library, "nvmlDeviceGetUtilizationRates", nvml.nvmlDeviceGetUtilizationRates) &&
+      find_function(library, "nvmlDeviceGetMemoryInfo", nvml.nvmlDeviceGetMemoryInfo) &&
+      find_function(library, "nvmlDeviceGetPowerUsage", nvml.nvmlDeviceGetPowerUsage) &&
+      find_function(library, "nvmlDeviceGetEnforcedPowerLimit", nvml.nvmlDeviceGetEnforcedPowerLimit) &&
+      find_function(library, "nvmlDeviceGetTotalEnergyConsumption", nvml.nvmlDeviceGetTotalEnergyConsumption);
   return complete && nvml.nvmlInit_v2() == 0 ? &nvml : nullptr;
 }
 

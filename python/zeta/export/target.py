@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
+from zeta.export.eight_bits import EightBits
 from zeta.export.errors import ExportError
 from zeta.export.form import Form
-from zeta.export.fp8 import Fp8
 from zeta.export.int2 import Int2
 from zeta.export.int4 import Int4, W4A8Int4
-from zeta.export.int8 import Int8
 from zeta.export.skeleton import Skeleton
 from zeta.export.source import NONE, Source
 from zeta.export.ternary import Ternary
@@ -62,8 +61,8 @@ def choose_target(
         INT2: Int2(),
         INT4: Int4(group_size),
         W4A8: W4A8Int4(group_size),
-        INT8: Int8(),
-        FP8: Fp8(),
+        INT8: EightBits("int"),
+        FP8: EightBits("float"),
     }
     form = forms.get(precision)
     return Target(precision, group_size, dtype or source.dtype, form)

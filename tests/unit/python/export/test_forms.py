@@ -6,8 +6,8 @@ from compressed_tensors.compressors.pack_quantized.helpers import unpack_from_in
 from transformers.integrations.bitnet import pack_weights
 
 from zeta.export import ExportError
+from zeta.export.eight_bits import EightBits
 from zeta.export.form import Form
-from zeta.export.fp8 import Fp8
 from zeta.export.int4 import Int4, W4A8Int4
 from zeta.export.ternary import Ternary
 from zeta.quant import quantize_weight
@@ -19,7 +19,14 @@ def weight(dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(
-    "form, precision", [(Ternary(), "1.58bit"), (Int4(16), "4bit"), (W4A8Int4(16), "w4a8"), (Fp8(), "fp8")]
+    "form, precision",
+    [
+        (Ternary(), "1.58bit"),
+        (Int4(16), "4bit"),
+        (W4A8Int4(16), "w4a8"),
+        (EightBits("int"), "8bit"),
+        (EightBits("float"), "fp8"),
+    ],
 )
 def test_decode_undoes_encode(form: Form, precision: str, dtype: torch.dtype) -> None:
     codes, scale = quantize_weight(weight(dtype), precision, 16)

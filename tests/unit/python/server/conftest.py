@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server_process import MODELS, Server, StartServer, program, write_model
+from server_process import MODELS, Server, StartServer, program, serving, write_model
 
 
 @pytest.fixture
@@ -38,21 +38,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     for name, settings in MODELS.items():
         write_model(folder / "models", name, settings)
-    log = folder / "server.log"
-    command = [program(), "--model-repository", folder / "models", "--http-address", "127.0.0.1"]
-    command += ["--allow-client-shm", "true", "--grpc-port", "0"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*map(str, command), "--http-port", "0", "--metrics-port", "0"], stdout=output, stderr=output
-        )
-    running = Server(process, log)
-    try:
-        running.wait_ready()
+    with serving(folder, "--allow-client-shm", "true") as running:
         yield running
-        assert running.stop() == 0, running.log
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(scope="module")

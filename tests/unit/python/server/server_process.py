@@ -8,7 +8,8 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +89,26 @@ class Server:
 
 
 StartServer = Callable[..., Server]
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str | Path) -> Iterator[Server]:
+    """A ready server over `folder`/models on free ports; it must end well when the block does."""
+    log = folder / "server.log"
+    command = [program(), "--model-repository", folder / "models", "--http-address", "127.0.0.1", *arguments]
+    for service in ("http", "grpc", "metrics"):
+        command += [f"--{service}-port", "0"]
+    with log.open("wb") as output:
+        process = subprocess.Popen([str(word) for word in command], stdout=output, stderr=output)
+    running = Server(process, log)
+    try:
+        running.wait_ready()
+        yield running
+        assert running.stop() == 0, running.log
+    finally:
+        process.kill()
+        process.wait()
+
 
 MODELS: dict[str, dict[str, object]] = {
     "identity": {"kind": "identity", "shape": [-1, 2]},

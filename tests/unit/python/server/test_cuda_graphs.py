@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from server_process import PATIENCE, Server, StartServer
+from server_process import PATIENCE, Server, StartServer, serving
 from torch import Tensor, nn
 
 client = pytest.importorskip("tritonclient.http", exc_type=Exception)
@@ -131,10 +131,6 @@ SPEC = """optimization { cuda { graphs: true busy_wait_events: true output_copy_
 
 @pytest.fixture(scope="module")
 def gpu_server(tmp_path_factory: pytest.TempPathFactory, mlp: Mlp) -> Iterator[Server]:
-    import subprocess
-
-    from server_process import program
-
     folder = tmp_path_factory.mktemp("cuda")
     models = folder / "models"
     write(models, "mlp", mlp, ON_GPU)
@@ -148,21 +144,9 @@ def gpu_server(tmp_path_factory: pytest.TempPathFactory, mlp: Mlp) -> Iterator[S
     write(models, "accumulates", Accumulates(), ON_GPU + GRAPHS)
     write(models, "greedy", Greedy(), ON_GPU)
     write(models, "moves", Moves(), "instance_group [ { kind: KIND_MODEL } ]\n")
-    log = folder / "server.log"
-    command = [program(), "--model-repository", models, "--http-address", "127.0.0.1", "--grpc-port", "0"]
-    command += ["--model-control-mode", "explicit", "--load-model", "*", "--metrics-interval-ms", "50"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*map(str, command), "--http-port", "0", "--metrics-port", "0"], stdout=output, stderr=output
-        )
-    running = Server(process, log)
-    try:
-        running.wait_ready()
+    flags = ["--model-control-mode", "explicit", "--load-model", "*", "--metrics-interval-ms", "50"]
+    with serving(folder, *flags) as running:
         yield running
-        assert running.stop() == 0, running.log
-    finally:
-        process.kill()
-        process.wait()
 
 
 @needs_gpu

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
-from server_process import PATIENCE, Server, StartServer, program
+from server_process import PATIENCE, Server, StartServer, serving
 from torch import Tensor, nn
 
 client = pytest.importorskip("tritonclient.http")
@@ -107,8 +107,6 @@ def call(server: Server, model: str, values: np.ndarray, **options: object) -> n
 
 @pytest.fixture(scope="module")
 def torch_server(tmp_path_factory: pytest.TempPathFactory, mlp: Mlp) -> Iterator[Server]:
-    import subprocess
-
     folder = tmp_path_factory.mktemp("torch")
     models = folder / "models"
     write(models, "mlp", mlp, MLP_TENSORS + "dynamic_batching { }")
@@ -119,20 +117,8 @@ def torch_server(tmp_path_factory: pytest.TempPathFactory, mlp: Mlp) -> Iterator
     write(models, "slow_timed", Slow(), SLOW_TENSORS + timed)
     write(models, "sums", Accumulator(), SLOW_TENSORS + SEQUENCES)
     write(models, "ragged", Sums(), RAGGED)
-    log = folder / "server.log"
-    command = [program(), "--model-repository", models, "--http-address", "127.0.0.1"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*map(str, command), "--http-port", "0", "--metrics-port", "0"], stdout=output, stderr=output
-        )
-    running = Server(process, log)
-    try:
-        running.wait_ready()
+    with serving(folder) as running:
         yield running
-        assert running.stop() == 0, running.log
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_answers_are_the_models(torch_server: Server, mlp: Mlp) -> None:
