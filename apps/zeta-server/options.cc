@@ -291,6 +291,7 @@ serving::ResourceLimit to_limit(const std::string& text) {
 
 void apply_rate_limit(const Typed& typed, Options& options) {
   std::vector<serving::ResourceLimit> limits;
+  limits.reserve(typed.rate_limit_resources.size());
   for (const std::string& text : typed.rate_limit_resources) limits.push_back(to_limit(text));
   if (typed.rate_limit == "off") {
     if (limits.empty()) return;
