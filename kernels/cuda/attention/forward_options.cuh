@@ -3,6 +3,7 @@
 // keys that a tile of queries cannot see are not loaded.
 #pragma once
 
+#include "kernels/cuda/attention/forward_barriers.cuh"
 #include "kernels/cuda/attention/forward_sm90.cuh"
 #include "kernels/cuda/attention/forward_walk.cuh"
 #include "kernels/cuda/attention/philox.cuh"
@@ -132,12 +133,7 @@ __global__ void __launch_bounds__(Traits::kThreads, 1)
   auto& shared = hopper::aligned_shared<typename Traits::Shared>(raw);
   const int group = hopper::warpgroup();
   if (threadIdx.x == 0) {
-    for (int i = 0; i < Traits::kQueryStages; ++i)
-      shared.q_full[i].init(1), shared.q_free[i].init(Traits::kGroups);
-    for (int i = 0; i < Traits::kStages; ++i) {
-      shared.k_full[i].init(1), shared.k_free[i].init(Traits::kGroups);
-      shared.v_full[i].init(1), shared.v_free[i].init(Traits::kGroups);
-    }
+    init_forward_barriers<Traits>(shared);
     for (int i = 0; i < Traits::kGroups; ++i) shared.bias_full[i].init(1), shared.bias_free[i].init(4);
     hopper::publish_barriers();
   }

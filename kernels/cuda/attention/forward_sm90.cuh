@@ -3,6 +3,7 @@
 // the other warpgroups' products keep the tensor cores busy (Shah et al., 2024, §3).
 #pragma once
 
+#include "kernels/cuda/attention/forward_barriers.cuh"
 #include "kernels/cuda/attention/forward_tiles.cuh"
 #include "kernels/cuda/attention/rows.cuh"
 #include "kernels/cuda/attention/softmax.cuh"
@@ -191,12 +192,7 @@ __global__ void __launch_bounds__(Traits::kThreads, 1)
   auto& shared = hopper::aligned_shared<typename Traits::Shared>(raw);
   const int group = hopper::warpgroup();
   if (threadIdx.x == 0) {
-    for (int i = 0; i < Traits::kQueryStages; ++i)
-      shared.q_full[i].init(1), shared.q_free[i].init(Traits::kGroups);
-    for (int i = 0; i < Traits::kStages; ++i) {
-      shared.k_full[i].init(1), shared.k_free[i].init(Traits::kGroups);
-      shared.v_full[i].init(1), shared.v_free[i].init(Traits::kGroups);
-    }
+    init_forward_barriers<Traits>(shared);
     hopper::publish_barriers();
   }
   __syncthreads();
