@@ -39,7 +39,8 @@ struct BFloat16 {
     for (int i = 0; i < 16; ++i) {
       pairs[i] = _mm512_setzero_si512();
       if (i < words)
-        pairs[i] = _mm512_zextsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i * 8)));
+        pairs[i] =
+            _mm512_zextsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + ptrdiff_t{i} * 8)));
     }
     transpose_dwords(pairs);
     __m512 sum = _mm512_setzero_ps();

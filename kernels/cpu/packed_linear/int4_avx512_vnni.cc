@@ -30,7 +30,8 @@ struct Fixed24 {
     for (int i = 0; i < 16; ++i) {
       columns[i] = _mm512_setzero_si512();
       if (i < words)
-        columns[i] = _mm512_zextsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i * 8)));
+        columns[i] = _mm512_zextsi256_si512(
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + ptrdiff_t{i} * 8)));
     }
     transpose_dwords(columns);
     __m512 values[8], greatest = _mm512_set1_ps(kLeast);

@@ -85,6 +85,7 @@ void int4_few_columns(const typename Arithmetic::Args& args, const typename Arit
     for (int column = 0; column < Columns; ++column) {
       const uint32_t* from = packed + column * words + i * kInt4Words;
       _mm_prefetch(from + kInt4Ahead, _MM_HINT_T1);
+      // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): int4_vectors has filled all `count` of them
       codes[column] = _mm512_maskz_loadu_epi32(vectors[i].words, from);
     }
 #pragma GCC unroll 4

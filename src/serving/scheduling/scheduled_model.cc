@@ -183,6 +183,7 @@ absl::Status ScheduledModel::set_instances(const std::vector<InstanceGroup>& gro
     if (wanted.erase(name(worker.placement)) == 0) surplus.push_back(number);
   }
   std::vector<PlacedInstance> missing;
+  missing.reserve(wanted.size());
   for (const auto& [key, instance] : wanted) missing.push_back(instance);
   Workers added;
   if (absl::Status status = start(missing, added); !status.ok()) {
@@ -307,7 +308,7 @@ void ScheduledModel::run(size_t number, const Worker& worker, Start& start) {
   if (!ready) return;
   for (Assignment work = next(number); !work.batch.empty(); work = next(number)) {
     if (worker.limit) worker.limit->acquire();
-    execute(**instance, std::move(work));
+    execute(**instance, work);
     if (worker.limit) worker.limit->release();
   }
 }
@@ -336,7 +337,7 @@ absl::Status ScheduledModel::warm_up(Instance& instance, const Warmup& warmup) c
   return absl::OkStatus();
 }
 
-void ScheduledModel::execute(Instance& instance, Assignment work) {
+void ScheduledModel::execute(Instance& instance, const Assignment& work) {
   drop(work.dropped);
   statistics_->pending_changed(-count_real(work.batch));
   std::vector<bool> again, waits;
@@ -351,7 +352,7 @@ void ScheduledModel::execute(Instance& instance, Assignment work) {
 }
 
 void ScheduledModel::answer(const Assignment& work, absl::StatusOr<std::vector<InferResponse>> responses,
-                            const std::vector<bool>& waits) {
+                            const std::vector<bool>& waits) const {
   for (size_t i = 0; i < work.batch.size(); ++i) {
     const PendingRequest& pending = work.batch[i];
     if (pending.is_padding) continue;

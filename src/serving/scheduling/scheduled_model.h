@@ -75,12 +75,12 @@ class ScheduledModel final : public Model {
   void wake_others() ZETA_REQUIRES(mutex_);
   // Waits for a batch; none when the model ends.
   Assignment next(size_t number) ZETA_EXCLUDES(mutex_);
-  void execute(Instance& instance, Assignment assignment) ZETA_EXCLUDES(mutex_);
+  void execute(Instance& instance, const Assignment& work) ZETA_EXCLUDES(mutex_);
   absl::StatusOr<std::vector<InferResponse>> compute(Instance& instance, const Assignment& assignment,
                                                      std::vector<bool>& again);
   // Requests that wait again are pending again.
   void answer(const Assignment& work, absl::StatusOr<std::vector<InferResponse>> responses,
-              const std::vector<bool>& waits);
+              const std::vector<bool>& waits) const;
   void drop(const std::vector<PendingRequest>& dropped);
 
   const std::unique_ptr<Executable> executable_;  // outlives the instances
