@@ -49,7 +49,7 @@ struct BFloat16 {
       sum = _mm512_add_ps(sum, _mm512_castsi512_ps(_mm512_slli_epi32(pairs[i], 16)));
       sum = _mm512_add_ps(sum, _mm512_castsi512_ps(_mm512_and_si512(pairs[i], upper)));
     }
-    for (int i = 0; i < 2; ++i) {
+    for (ptrdiff_t i = 0; i < 2; ++i) {
       _mm512_store_si512(block.x[2 * i],
                          _mm512_mask_blend_epi16(0xaaaaaaaau, pairs[i], _mm512_slli_epi32(pairs[i + 2], 16)));
       _mm512_store_si512(block.x[2 * i + 1],

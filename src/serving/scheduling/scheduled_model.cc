@@ -306,7 +306,9 @@ void ScheduledModel::run(size_t number, const Worker& worker, Start& start) {
   const bool ready = instance.ok();
   start.report(instance.status());
   if (!ready) return;
-  for (Assignment work = next(number); !work.batch.empty(); work = next(number)) {
+  while (true) {
+    const Assignment work = next(number);  // gone before the next wait: it holds requests and their sinks
+    if (work.batch.empty()) break;
     if (worker.limit) worker.limit->acquire();
     execute(**instance, work);
     if (worker.limit) worker.limit->release();
