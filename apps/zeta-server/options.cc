@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "apps/zeta-server/network_options.h"
+#include "apps/zeta-server/sharing_options.h"
 #include "apps/zeta-server/trace_flags.h"
 #include "apps/zeta-server/triton_flags.h"
 #include "src/base/concat.h"
@@ -49,9 +50,6 @@ struct Typed {
   int poll_seconds = 15;
   int metrics_interval = 2000;
   std::string control_mode = "none";
-  std::vector<std::string> cache_config, rate_limit_resources;
-  std::optional<uint64_t> cache_bytes;
-  std::string rate_limit = "off";
   std::string log_format = "default";
 };
 
@@ -129,26 +127,6 @@ void add_model_options(CLI::App& app, Options& options, Typed& typed) {
   app.add_option("--exit-on-error", options.exit_on_error, "End when a model cannot be loaded at start")
       ->group(group)
       ->capture_default_str();
-}
-
-void add_sharing_options(CLI::App& app, Typed& typed) {
-  const auto group = "Models";
-  app.add_option("--cache-config", typed.cache_config,
-                 "Keep responses of models with response_cache: local,size=BYTES")
-      ->group(group)
-      ->take_all();
-  app.add_option("--response-cache-byte-size", typed.cache_bytes, "The same as --cache-config local,size=")
-      ->group(group)
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--rate-limit", typed.rate_limit,
-                 "execution_count: an instance computes when the resources of its rate_limiter are free")
-      ->group(group)
-      ->check(CLI::IsMember({"off", "execution_count"}))
-      ->capture_default_str();
-  app.add_option("--rate-limit-resource", typed.rate_limit_resources,
-                 "How many there are of a resource: NAME:COUNT[:DEVICE] (repeatable)")
-      ->group(group)
-      ->take_all();
 }
 
 void add_http_options(CLI::App& app, Options& options, Typed& typed) {
@@ -248,58 +226,6 @@ void apply_control(const Typed& typed, Options& options) {
   throw CLI::ValidationError("--load-model", "needs --model-control-mode=explicit");
 }
 
-template <class T>
-std::optional<T> to_number(std::string_view text) {
-  T value{};
-  const auto* end = text.data() + text.size();
-  const bool whole = std::from_chars(text.data(), end, value) == std::from_chars_result{end, {}};
-  return whole && !text.empty() ? std::optional<T>(value) : std::nullopt;
-}
-
-void apply_cache(const Typed& typed, Options& options) {
-  std::optional<uint64_t> bytes = typed.cache_bytes;
-  if (bytes && !typed.cache_config.empty()) {
-    throw CLI::ValidationError("--response-cache-byte-size", "excludes --cache-config, which is the same");
-  }
-  for (const std::string& setting : typed.cache_config) {
-    constexpr std::string_view kSize = "local,size=";
-    bytes = setting.starts_with(kSize) ? to_number<uint64_t>(std::string_view(setting).substr(kSize.size()))
-                                       : std::nullopt;
-    if (!bytes)
-      throw CLI::ValidationError("--cache-config", "expected local,size=BYTES, got '" + setting + "'");
-  }
-  if (bytes.value_or(0) > 0) {
-    options.registry.response_cache = std::make_shared<serving::ResponseCache>(*bytes);
-  }
-}
-
-serving::ResourceLimit to_limit(const std::string& text) {
-  const size_t first = text.find(':');
-  const size_t second = first == std::string::npos ? first : text.find(':', first + 1);
-  serving::ResourceLimit limit;
-  if (first != std::string::npos && first > 0) {
-    limit.name = text.substr(0, first);
-    const auto count = to_number<uint64_t>(std::string_view(text).substr(first + 1, second - first - 1));
-    if (second != std::string::npos) limit.device = to_number<int>(std::string_view(text).substr(second + 1));
-    limit.count = count.value_or(0);
-    if (count && (second == std::string::npos || limit.device.value_or(-1) >= 0)) return limit;
-  }
-  throw CLI::ValidationError("--rate-limit-resource",
-                             concat("option format is '<resource_name>:<count>:<device>' or ",
-                                    "'<resource_name>:<count>'. Got ", text));
-}
-
-void apply_rate_limit(const Typed& typed, Options& options) {
-  std::vector<serving::ResourceLimit> limits;
-  limits.reserve(typed.rate_limit_resources.size());
-  for (const std::string& text : typed.rate_limit_resources) limits.push_back(to_limit(text));
-  if (typed.rate_limit == "off") {
-    if (limits.empty()) return;
-    throw CLI::ValidationError("--rate-limit-resource", "needs --rate-limit=execution_count");
-  }
-  options.registry.rate_limiter = std::make_shared<serving::RateLimiter>(std::move(limits));
-}
-
 void apply(const Typed& typed, Options& options) {
   for (const std::string& setting : typed.backend_config) add_backend_config(setting, options);
   auto set = [&](const char* key, const std::optional<int64_t>& value) {
@@ -321,8 +247,6 @@ void apply(const Typed& typed, Options& options) {
   }
   if (options.metrics_address.empty()) options.metrics_address = options.http_address;
   apply_control(typed, options);
-  apply_cache(typed, options);
-  apply_rate_limit(typed, options);
   if (options.registry.repositories.empty() && options.models.empty()) {
     throw CLI::RequiredError("--model-repository FOLDER or --model [NAME=]FOLDER");
   }
@@ -349,6 +273,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   options.backend_directory = default_backend_directory();
   options.http_threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8);
   Typed typed;
+  TypedSharing typed_sharing;
   TypedNetwork typed_network;
   // The name it was started by: zeta-server or tritonserver.
   const std::string name = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "zeta-server";
@@ -360,7 +285,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   });
   app.set_version_flag("--version", ZETA_VERSION);
   add_model_options(app, options, typed);
-  add_sharing_options(app, typed);
+  add_sharing_options(app, typed_sharing);
   add_http_options(app, options, typed);
   add_network_options(app, options, typed_network);
   add_operation_options(app, options, typed);
@@ -372,6 +297,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
     app.parse(argc, argv);
     refuse_extras(app);
     apply(typed, options);
+    apply(typed_sharing, options);
     apply(typed_network, options);
     apply(typed_triton, options);
     options.traces = to_trace_options(typed_traces);

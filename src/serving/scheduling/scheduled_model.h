@@ -14,16 +14,12 @@
 #include "src/serving/scheduling/batch_assembly.h"
 #include "src/serving/scheduling/batcher.h"
 #include "src/serving/scheduling/ordered_delivery.h"
+#include "src/serving/scheduling/placed_instance.h"
 #include "src/serving/scheduling/policy.h"
 #include "src/serving/scheduling/rate_limiter.h"
 #include "src/serving/statistics.h"
 
 namespace zeta::serving {
-
-struct PlacedInstance {
-  Placement placement;
-  RateLimit limit;
-};
 
 // An idle instance takes the next batch itself, so batches form as late as they can and an instance holds no
 // queue of its own. Whatever an instance answers or throws, every request gets exactly one final response.
@@ -100,8 +96,5 @@ class ScheduledModel final : public Model {
   Workers workers_;
   std::jthread expiry_;  // where requests can be late
 };
-
-// Where the instances of groups go, one each.
-std::vector<PlacedInstance> instances_of(const std::string& model, std::vector<InstanceGroup> groups);
 
 }  // namespace zeta::serving
