@@ -138,8 +138,8 @@ def convert_to_fp8_training(
 
     Args:
         model: any module; also a single layer's parent.
-        recipe: `"tensorwise"`, `"rowwise"` or `"blockwise"`, see `Float8Linear`. Compiled, `"rowwise"` is not yet proven on a
-            GPU (docs/benchmarks/gpu.md).
+        recipe: `"tensorwise"`, `"rowwise"` or `"blockwise"`, see `Float8Linear`. Compiled,
+            `"rowwise"` is not yet proven on a GPU (docs/benchmarks/gpu.md).
         include: as for `replace_linear`.
         exclude: as for `replace_linear`.
         module_filter_fn: as torchao's: called with each chosen layer and its name, true for those to convert.
