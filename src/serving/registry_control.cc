@@ -40,7 +40,7 @@ void ModelRegistry::load_all(size_t threads) {
   std::vector<std::string> ensembles;  // after all else
   {
     MutexLock lock(mutex_);
-    for (const auto& [name, entry] : entries_) models.push_back(entry.description);
+    for (const auto& entry : entries_) models.push_back(entry.second.description);
   }
   std::atomic<size_t> next{0};
   const auto work = [&] {
@@ -63,9 +63,10 @@ void ModelRegistry::load_all(size_t threads) {
     work();
   }
   for (const std::string& name : ensembles) {
-    const auto ensemble =
-        needs_loading(name) ? describe_member(name) : std::nullopt;  // else loaded for another
-    const absl::Status ignored = ensemble ? load_ensemble(*ensemble) : absl::OkStatus();
+    if (!needs_loading(name)) continue;  // loaded for another
+    const auto ensemble = describe_member(name);
+    if (!ensemble) continue;
+    const absl::Status ignored = load_ensemble(*ensemble);
   }
   MutexLock lock(mutex_);
   started_ = true;
@@ -82,7 +83,7 @@ absl::Status ModelRegistry::load(std::string_view name, const LoadOverrides& ove
     note_request(name);
     return absl::OkStatus();
   }
-  const absl::Status status = load_one(description);
+  absl::Status status = load_one(description);
   note_request(name);
   renew_ensembles_of(description.name);
   return status;

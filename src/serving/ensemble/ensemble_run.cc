@@ -35,6 +35,13 @@ void add(RequestPhases& total, const RequestPhases& phases) {
   total.compute_output += phases.compute_output;
 }
 
+// The tensor, whose memory is shared, under the name and in the shape that `to` has.
+Tensor adapted(Tensor tensor, bool is_batched, const TensorMetadata& to, bool to_batched) {
+  tensor.name = to.name;
+  tensor.shape = adapt(std::move(tensor.shape), is_batched, to, to_batched);
+  return tensor;
+}
+
 }  // namespace
 
 class EnsembleRun::Sink final : public ResponseSink {
@@ -178,18 +185,18 @@ std::shared_ptr<InferRequest> EnsembleRun::make_request(size_t step, uint64_t ro
 
 // None while an output of the round is not there.
 std::optional<InferResponse> EnsembleRun::make_answer(uint64_t round) {
-  for (const auto& [name, wire] : wires_) {
-    if (wire.is_answer && !wire.rounds.contains(round)) return std::nullopt;
-  }
+  const auto is_missing = [&](const auto& wire) {
+    return wire.second.is_answer && !wire.second.rounds.contains(round);
+  };
+  if (std::ranges::any_of(wires_, is_missing)) return std::nullopt;
   InferResponse answer;
   for (const TensorMetadata& output : context_->metadata.outputs) {
     if (!is_requested(output.name)) continue;
-    Value value = use(wires_.at(output.name), round);
-    if (!value.tensor) continue;
-    Tensor tensor = *std::move(value.tensor);
-    tensor.name = output.name;
-    tensor.shape = adapt(std::move(tensor.shape), value.is_batched, output, context_->metadata.batched());
-    answer.outputs.push_back(std::move(tensor));
+    const Value value = use(wires_.at(output.name), round);
+    if (value.tensor.has_value()) {
+      answer.outputs.push_back(
+          adapted(*value.tensor, value.is_batched, output, context_->metadata.batched()));
+    }
   }
   return answer;
 }
@@ -304,7 +311,8 @@ void EnsembleRun::drive() {
 }
 
 void EnsembleRun::begin(Start start) {
-  context_->gates[start.step]->enter([self = shared_from_this(), start = std::move(start)] {
+  StepGate& gate = *context_->gates[start.step];
+  gate.enter([self = shared_from_this(), start = std::move(start)] {
     auto sink = std::make_shared<Sink>(self, start.step, start.round);
     if (self->request_->cancellation->cancelled()) {
       InferResponse response;
